@@ -1,0 +1,150 @@
+/* The contract of a back end: one const table of functions. A row of the network's table (unet.h) is one
+ * operation here. Every slot is filled by every back end unless its comment says what NULL means.
+ *
+ * All activations are NHWC, dense, in the context's activation type, save the network's picture, its
+ * prediction and the target, which are float32. Parameters, gradients, moments and statistics are float32.
+ *
+ * Threads: all calls on a context come from the thread that opened it.
+ * Errors: FALSE or NULL with a GError; outputs are then undefined, and nothing leaks.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DU_BACKEND_H
+#define DU_BACKEND_H
+
+#include "unet.h"
+
+typedef struct _DuContext DuContext; /* each back end's own */
+typedef struct _DuBuffer DuBuffer;   /* memory of the back end's device */
+typedef struct _DuOp DuOp;           /* one row prepared for one shape */
+
+typedef enum
+{
+  DU_TYPE_F32,
+  DU_TYPE_BF16,
+  DU_TYPE_F16,
+} DuType;
+
+typedef struct
+{
+  DuType type; /* of activations */
+  int threads; /* CPU threads, at least 1; a GPU ignores it */
+  int device;  /* GPU, -1 = the first that works; a CPU ignores it */
+} DuContextOptions;
+
+typedef enum
+{
+  DU_MODE_INFERENCE, /* forward only; BN folded into scale and shift */
+  DU_MODE_TRAINING,  /* forward with batch statistics, backward. The op keeps what its backward needs
+                      * (post-ReLU values, batch statistics, the pool's positions) until its next forward */
+} DuMode;
+
+typedef struct
+{
+  DuRowKind kind;
+  DuMode mode;
+  DuHead head;      /* DU_ROW_HEAD only */
+  gboolean bn;      /* DU_ROW_CONV only */
+  gboolean picture; /* the first source is the picture: float32, 3 channels */
+  int n, height, width; /* of the OUTPUT; a pool's input is twice, an up-conv's half as high and wide */
+  int channels_in;      /* of the first source */
+  int channels_skip;    /* of the second source; 0 = none. HEAD: 3, the picture, read when residual */
+  int channels_out;
+} DuOpShape;
+
+/* Parameters of a row: offsets (floats) into a buffer with the network's flat block, in PyTorch's layouts. */
+typedef struct
+{
+  const DuBuffer *block;
+  DuRowOffsets at;
+} DuOpParameters;
+
+typedef struct
+{
+  const DuBuffer *input; /* first source */
+  const DuBuffer *skip;  /* second source, NULL where the shape has none; HEAD: the picture */
+  DuBuffer *output;      /* overwritten; never aliases a source. HEAD: float32 */
+  /* DU_MODE_TRAINING with BN only: batch mean [c], then unbiased batch variance [c], float32 overwritten
+   * at statistics_at. */
+  DuBuffer *statistics;
+  gsize statistics_at;
+} DuForward;
+
+/* Gradients are d loss / d x; activations' in the activation type, the prediction's in float32. */
+typedef struct
+{
+  const DuBuffer *input, *skip, *output; /* as the forward read and wrote them, unchanged since */
+  DuBuffer *gradient_output; /* read; may be used as scratch and is undefined afterwards */
+  DuBuffer *gradient_input;  /* NULL: not wanted (the picture's never is) */
+  DuBuffer *gradient_skip;   /* NULL: not wanted */
+  gboolean accumulate_input, accumulate_skip; /* add to what stands there instead of overwriting it */
+  /* A block of the parameters' layout; the row's trainable tensors are overwritten at the offsets that load
+   * was given. NULL for rows without parameters. */
+  DuBuffer *gradient_parameters;
+} DuBackward;
+
+typedef struct
+{
+  double learning_rate, beta1, beta2, epsilon;
+  guint64 step;  /* of this update, from 1 */
+  double scale;  /* gradients are multiplied by it first: clipping */
+} DuAdam;
+
+typedef struct _DuBackend
+{
+  const char *name; /* "onednn" */
+
+  /* DU_ERROR_UNAVAILABLE where the machine or the type cannot be served. */
+  DuContext *(*open) (const DuContextOptions *options, GError **error);
+  /* All its ops and buffers are freed before. */
+  void (*close) (DuContext *context);
+  /* The device's name for a person, the context's own. */
+  const char *(*device) (const DuContext *context);
+
+  /* count elements of the type, undefined content. */
+  DuBuffer *(*buffer_new) (DuContext *context, DuType type, gsize count, GError **error);
+  void (*buffer_free) (DuContext *context, DuBuffer *buffer); /* NULL is allowed */
+  /* Between host float32 and a buffer, which may be of any type (rounded to nearest even). */
+  gboolean (*upload) (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
+      GError **error);
+  gboolean (*download) (DuContext *context, const DuBuffer *buffer, gsize at, float *values, gsize count,
+      GError **error);
+
+  /* channels may be any number >= 1, sizes any >= 1; with ops of one context only one runs at a time,
+   * so scratch memory may be shared between them. */
+  DuOp *(*prepare) (DuContext *context, const DuOpShape *shape, GError **error);
+  void (*op_free) (DuContext *context, DuOp *op); /* NULL is allowed */
+  /* Takes the row's parameters in: packs, converts, folds BN. To be called before the first forward and
+   * whenever the block has changed; the block stays in place for as long as the op is used. In inference
+   * the op keeps no reference to the block. */
+  gboolean (*load) (DuContext *context, DuOp *op, const DuOpParameters *parameters, GError **error);
+  gboolean (*forward) (DuContext *context, DuOp *op, const DuForward *args, GError **error);
+  /* After a forward of the same op in DU_MODE_TRAINING. NULL in a back end that only infers. */
+  gboolean (*backward) (DuContext *context, DuOp *op, const DuBackward *args, GError **error);
+
+  /* As du_loss(); gradient (float32, overwritten) may not be NULL. value is ready on return. NULL as backward. */
+  gboolean (*loss) (DuContext *context, DuLoss loss, double epsilon, int n, int height, int width,
+      const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, double *value, GError **error);
+  /* L2 norm of count floats, not finite if any is not. NULL as backward. */
+  gboolean (*norm) (DuContext *context, const DuBuffer *values, gsize count, double *norm, GError **error);
+  /* One Adam update of the first count floats (Kingma & Ba 2015, algorithm 1). NULL as backward. */
+  gboolean (*adam) (DuContext *context, const DuAdam *adam, gsize count, DuBuffer *parameters,
+      const DuBuffer *gradient, DuBuffer *moment1, DuBuffer *moment2, GError **error);
+  /* to = decay * to + (1 - decay) * from over floats [at, at + count) of to and [from_at, ...) of from: the
+   * average of the parameters, the running statistics. NULL as backward. */
+  gboolean (*blend) (DuContext *context, double decay, DuBuffer *to, gsize at, const DuBuffer *from,
+      gsize from_at, gsize count, GError **error);
+
+  /* Waits until everything asked for is done; NULL where every call is complete on return. */
+  gboolean (*synchronise) (DuContext *context, GError **error);
+} DuBackend;
+
+extern const DuBackend du_backend_reference;
+extern const DuBackend du_backend_onednn;
+
+/* Resolves kind and precision to a back end and opens a context. note: why auto did not take a better
+ * choice, or NULL; g_free. training: only back ends that train, and precision auto means f32. */
+const DuBackend *du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int device,
+    gboolean training, DuContext **context, DuType *type, char **note, GError **error);
+const char *du_type_name (DuType type); /* "f32", "bf16", "f16" */
+
+#endif
