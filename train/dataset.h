@@ -1,0 +1,63 @@
+/* Samples for training and evaluation: (blurred, sharp) pairs of float pictures in [0,1].
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DATASET_H
+#define DATASET_H
+
+#include "synth.h"
+
+typedef struct _Dataset Dataset;
+
+typedef enum
+{
+  DATASET_AS_IS,   /* a folder with sharp/ and blur/ of equal names and, where it has one, manifest */
+  DATASET_ON_THE_FLY, /* sharp material; the blur is drawn anew for each use */
+} DatasetKind;
+
+/* What one sample is; owned by the data set. */
+typedef struct
+{
+  const char *name;  /* of the picture, for people */
+  int kernel;        /* index into the synth kernels, -1 = unknown */
+} DatasetItem;
+
+/* How samples become a batch. Equal requests give equal bytes: everything random is drawn from (seed, epoch,
+ * position in the epoch). */
+typedef struct
+{
+  guint64 seed;
+  guint epoch;
+  gboolean shuffle;
+  gboolean augment;      /* flips: left-right, up-down */
+  int height, width;     /* crop, multiples of 16; 0 = whole pictures (all must be of one size) */
+} DatasetOrder;
+
+/* Opens a folder of pairs (DATASET_AS_IS) or sharp pictures and videos (files or folders, ON_THE_FLY). Scans
+ * everything first: bad files are listed on stderr and skipped up to max_bad, else an error (EXIT_DATA). */
+Dataset *dataset_open (DatasetKind kind, char *const *paths, const SynthOptions *synth, guint max_bad,
+    GError **error);
+void dataset_free (Dataset *dataset);
+guint dataset_size (const Dataset *dataset);
+/* Size that all pictures share, 448x256 unless the pairs are others. */
+void dataset_picture_size (const Dataset *dataset, int *height, int *width);
+/* SHA-256 over names and content, hex: to notice that data changed since a checkpoint. */
+const char *dataset_digest (const Dataset *dataset);
+
+/* Fills samples [first, first + n) of the epoch's order, wrapping round at its end: input and target are
+ * [n, height, width, 3]. items: n or NULL. Usable from several threads. */
+gboolean dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input,
+    float *target, DatasetItem *items, GError **error);
+
+/* The same, prepared ahead by worker threads, for an epoch's batches first, first + n, … in turn. */
+typedef struct _Loader Loader;
+Loader *loader_new (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, guint batches,
+    int threads);
+/* The next batch; input and target belong to the loader and hold until the next call. */
+gboolean loader_next (Loader *loader, const float **input, const float **target, const DatasetItem **items,
+    GError **error);
+void loader_free (Loader *loader);
+
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dataset, dataset_free)
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (Loader, loader_free)
+
+#endif

@@ -1,0 +1,40 @@
+/* What the rooms of deblurunet-train share: commands, exit codes, interruption.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef TRAIN_H
+#define TRAIN_H
+
+#include "deblurunet.h"
+
+typedef enum
+{
+  EXIT_DONE = 0,
+  EXIT_USAGE = 2,
+  EXIT_DATA = 3,
+  EXIT_WEIGHTS = 4, /* weights or checkpoint file */
+  EXIT_IO = 5,
+  EXIT_GPU = 6,
+  EXIT_DIVERGED = 7,
+  EXIT_SIGINT = 130, /* after saving */
+  EXIT_SIGTERM = 143,
+} ExitCode;
+
+/* Errors of this program carry the exit code they lead to; the library's are mapped by exit_code_of(). */
+#define TRAIN_ERROR (train_error_quark ())
+GQuark train_error_quark (void);
+ExitCode exit_code_of (const GError *error);
+
+/* A command gets its own name as argv[0] and fails with a GError that main() prints; the return value is
+ * read when error stays unset. */
+typedef ExitCode (*Command) (int argc, char **argv, GError **error);
+ExitCode synth_command (int argc, char **argv, GError **error);
+ExitCode fit_command (int argc, char **argv, GError **error);
+ExitCode eval_command (int argc, char **argv, GError **error);
+ExitCode info_command (int argc, char **argv, GError **error);
+
+/* First SIGINT or SIGTERM: this returns its number from then on; the long loops poll it at every step, save
+ * and return with interrupted_exit_code(). A second signal ends the process at once. */
+int interrupted (void);
+ExitCode interrupted_exit_code (void);
+
+#endif
