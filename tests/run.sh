@@ -1,0 +1,69 @@
+#!/bin/sh
+# Sets up, builds and runs all tests: sh tests/run.sh
+# 1. gcc, release: everything. 2. gcc with AddressSanitizer and UndefinedBehaviorSanitizer: everything but the
+# tests marked 'release'. 3. clang: builds without a warning. Ends with one line "N passed, N failed".
+#
+# SPDX-License-Identifier: LGPL-2.1-or-later
+set -eu
+cd "$(dirname "$0")/.."
+sh tests/setup.sh tests
+
+folder=${DEBLURUNET_BUILD:-build-tests}
+mkdir -p "$folder"
+results="$folder/results"
+: >"$results"
+
+# stage NAME COMPILER MESON-OPTIONS... builds in $folder/NAME; a build that fails counts as one failed test.
+stage () {
+  name=$1 compiler=$2
+  shift 2
+  echo "== $name: build"
+  if { [ -f "$folder/$name/build.ninja" ] || CC=$compiler meson setup "$folder/$name" --werror "$@"; } &&
+     ninja -C "$folder/$name"; then
+    echo "OK build-$name" >>"$results"
+  else
+    echo "FAIL build-$name" >>"$results"
+    return 1
+  fi
+}
+
+# check NAME MESON-TEST-OPTIONS... runs the tests of $folder/NAME and adds their results.
+check () {
+  name=$1
+  shift
+  echo "== $name: test"
+  meson test -C "$folder/$name" --no-rebuild --print-errorlogs --num-processes 2 "$@" || true
+  python3 - "$folder/$name/meson-logs/testlog.json" "$name" >>"$results" <<'PYTHON' || echo "FAIL $name-log" >>"$results"
+import json, sys
+for line in open(sys.argv[1]):
+    test = json.loads(line)
+    result = test["result"]
+    word = "SKIP" if result == "SKIP" else "OK" if result in ("OK", "EXPECTEDFAIL") else "FAIL"
+    print(word, sys.argv[2], test["name"])
+PYTHON
+}
+
+if stage release gcc --buildtype=release; then
+  check release
+fi
+# Leaks in GLib's, GStreamer's and OpenMP's own one-time set-up are not ours: see the suppressions.
+export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
+export UBSAN_OPTIONS="print_stacktrace=1:halt_on_error=1"
+if stage sanitize gcc --buildtype=debugoptimized -Db_sanitize=address,undefined -Db_lundef=false; then
+  check sanitize --no-suite release
+fi
+unset LSAN_OPTIONS UBSAN_OPTIONS
+stage clang clang --buildtype=release || true
+
+echo
+grep '^FAIL' "$results" || true
+grep '^SKIP' "$results" || true
+passed=$(grep -c '^OK' "$results" || true)
+failed=$(grep -c '^FAIL' "$results" || true)
+skipped=$(grep -c '^SKIP' "$results" || true)
+if [ "$skipped" -gt 0 ]; then
+  echo "$passed passed, $failed failed, $skipped skipped"
+else
+  echo "$passed passed, $failed failed"
+fi
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
