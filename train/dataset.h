@@ -30,6 +30,9 @@ typedef struct
   gboolean shuffle;
   gboolean augment;      /* flips: left-right, up-down */
   int height, width;     /* crop, multiples of 16; 0 = whole pictures (all must be of one size) */
+  const guint *subset;   /* indices of the samples that the order runs over, the caller's for as long as the
+                          * order (or its loader) is used; NULL = all of them */
+  guint n_subset;
 } DatasetOrder;
 
 /* Opens a folder of pairs (DATASET_AS_IS) or sharp pictures and videos (files or folders, ON_THE_FLY). Scans
