@@ -145,6 +145,8 @@ extern const DuBackend du_backend_onednn;
  * choice, or NULL; g_free. training: only back ends that train, and precision auto means f32. */
 const DuBackend *du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int device,
     gboolean training, DuContext **context, DuType *type, char **note, GError **error);
+/* threads, or for 0 the number of cores that this process may run on. */
+int du_backend_threads (int threads);
 const char *du_type_name (DuType type); /* "f32", "bf16", "f16" */
 
 #endif

@@ -1,0 +1,305 @@
+/* The walk over the table: nothing here knows a particular row.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "network.h"
+
+/* The rows during which a buffer holds something that is still needed, ends included. */
+typedef struct
+{
+  int first, last;
+  gsize count; /* elements, 0 = no buffer wanted */
+} Span;
+
+/* The last row that reads a row's output. */
+static int
+last_reader (int row)
+{
+  int last = row;
+
+  for (int reader = row + 1; reader < DU_N_ROWS; reader++)
+    if (du_rows[reader].source == row || du_rows[reader].skip == row)
+      last = reader;
+  return last;
+}
+
+static DuBuffer *
+new_buffer (DuNetwork *network, DuType type, gsize count, GError **error)
+{
+  DuBuffer *buffer = network->backend->buffer_new (network->context, type, count, error);
+
+  if (buffer)
+    g_ptr_array_add (network->buffers, buffer);
+  return buffer;
+}
+
+/* One buffer for each span, or for several that do not meet: largest first, each into the first buffer that
+ * is free for as long (Pisarchyk & Lee 2020, "greedy by size for shared objects"). */
+static gboolean
+new_shared_buffers (DuNetwork *network, DuType type, const Span *spans, DuBuffer **buffers, GError **error)
+{
+  for (;;) {
+    int largest = -1;
+
+    for (int row = 0; row < DU_N_ROWS; row++)
+      if (!buffers[row] && spans[row].count && (largest < 0 || spans[row].count > spans[largest].count))
+        largest = row;
+    if (largest < 0)
+      return TRUE;
+    /* Those given a buffer already are at least as large. */
+    for (int owner = 0; owner < DU_N_ROWS && !buffers[largest]; owner++) {
+      gboolean is_free = buffers[owner] != NULL;
+
+      for (int user = 0; user < DU_N_ROWS && is_free; user++)
+        is_free = buffers[user] != buffers[owner] || spans[user].last < spans[largest].first
+                  || spans[user].first > spans[largest].last;
+      if (is_free)
+        buffers[largest] = buffers[owner];
+    }
+    if (!buffers[largest])
+      buffers[largest] = new_buffer (network, type, spans[largest].count, error);
+    if (!buffers[largest])
+      return FALSE;
+  }
+}
+
+static void
+network_free (gpointer data)
+{
+  DuNetwork *network = data;
+
+  for (int row = 0; row < DU_N_ROWS; row++)
+    network->backend->op_free (network->context, network->ops[row]);
+  for (guint i = 0; i < network->buffers->len; i++)
+    network->backend->buffer_free (network->context, network->buffers->pdata[i]);
+  g_ptr_array_unref (network->buffers);
+  g_free (network);
+}
+
+static gboolean
+check_size (const DuConfig *config, int n, int height, int width, GError **error)
+{
+  gsize bytes;
+
+  if (n < 1 || height < 1 || width < 1 || height % DU_SIZE_MULTIPLE || width % DU_SIZE_MULTIPLE) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "%d pictures of height %d and width %d cannot be a network's input: give at least one, with sides "
+        "that are multiples of %d",
+        n, height, width, DU_SIZE_MULTIPLE);
+    return FALSE;
+  }
+  /* No row's output is larger than the first one's, or than the picture with base widths below 3. */
+  if (!g_size_checked_mul (&bytes, (gsize) n * height, (gsize) width * sizeof (float))
+      || !g_size_checked_mul (&bytes, bytes, MAX (config->base_width, DU_PICTURE_CHANNELS))
+      || bytes > G_MAXSSIZE) {
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
+        "%d pictures of height %d and width %d at base width %d exceed the address space: give smaller ones",
+        n, height, width, config->base_width);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+static DuOp *
+prepare_row (const DuNetwork *network, int index, GError **error)
+{
+  const DuRow *row = &du_rows[index];
+  const DuConfig *config = &network->config;
+  const DuOpShape shape = {
+    .kind = row->kind,
+    .mode = network->mode,
+    .head = config->head,
+    .bn = du_row_has_bn (config, index),
+    .picture = row->source == DU_PICTURE,
+    .n = network->n,
+    .height = network->height >> row->level,
+    .width = network->width >> row->level,
+    .channels_in = du_row_channels (config, row->source),
+    .channels_skip = du_row_channels (config, row->skip),
+    .channels_out = du_row_channels (config, index),
+  };
+
+  return network->backend->prepare (network->context, &shape, error);
+}
+
+static DuNetwork *
+network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int width, GError **error)
+{
+  DuNetwork *network;
+  Span spans[DU_N_ROWS], apart[DU_N_ROWS];
+  gboolean training = mode == DU_MODE_TRAINING, ok;
+
+  if (!check_size (&cache->config, n, height, width, error))
+    return NULL;
+  network = g_new0 (DuNetwork, 1);
+  network->backend = cache->backend;
+  network->context = cache->context;
+  network->config = cache->config;
+  network->mode = mode;
+  network->n = n;
+  network->height = height;
+  network->width = width;
+  network->n_samples = (gsize) n * height * width * DU_PICTURE_CHANNELS;
+  network->buffers = g_ptr_array_new ();
+
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    int level = du_rows[row].level;
+
+    /* A row's output is needed from the row to its last reader; walking backwards, so is its gradient. */
+    spans[row] = (Span){ row, last_reader (row),
+      (gsize) n * (height >> level) * (width >> level) * du_row_channels (&cache->config, row) };
+    if (du_rows[row].kind == DU_ROW_HEAD)
+      spans[row].count = 0; /* the prediction, float32 */
+    apart[row] = (Span){ 0, DU_N_ROWS, spans[row].count };
+  }
+  ok = (network->picture = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
+       && (network->prediction = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
+       && new_shared_buffers (network, cache->type, training ? apart : spans, network->outputs, error);
+  if (ok && training)
+    ok = (network->gradient = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
+         && (network->target = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
+         && new_shared_buffers (network, cache->type, spans, network->gradients, error);
+  for (int row = 0; row < DU_N_ROWS && ok; row++) {
+    ok = (network->ops[row] = prepare_row (network, row, error)) != NULL;
+    if (du_rows[row].kind == DU_ROW_HEAD) {
+      network->outputs[row] = network->prediction;
+      network->gradients[row] = network->gradient;
+    }
+  }
+  if (!ok)
+    g_clear_pointer (&network, network_free);
+  return network;
+}
+
+gboolean
+du_network_load (DuNetwork *network, const DuBuffer *parameters, guint64 version, GError **error)
+{
+  if (network->version == version)
+    return TRUE;
+  network->version = 0;
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    DuOpParameters of_row = { .block = parameters };
+
+    du_row_offsets (&network->config, row, &of_row.at);
+    if (of_row.at.weight != DU_NO_OFFSET
+        && !network->backend->load (network->context, network->ops[row], &of_row, error))
+      return FALSE;
+  }
+  network->version = version;
+  return TRUE;
+}
+
+/* buffers, gradients or outputs, of a source; NULL for none. */
+static DuBuffer *
+source_buffer (DuBuffer *const *buffers, DuBuffer *picture, int source)
+{
+  return source >= 0 ? buffers[source] : source == DU_PICTURE ? picture : NULL;
+}
+
+gboolean
+du_network_forward (DuNetwork *network, DuBuffer *statistics, GError **error)
+{
+  gsize n_trainable = du_config_n_trainable (&network->config);
+
+  for (int index = 0; index < DU_N_ROWS; index++) {
+    const DuRow *row = &du_rows[index];
+    DuForward args = {
+      .input = source_buffer (network->outputs, network->picture, row->source),
+      .skip = source_buffer (network->outputs, network->picture, row->skip),
+      .output = network->outputs[index],
+    };
+
+    if (network->mode == DU_MODE_TRAINING && du_row_has_bn (&network->config, index)) {
+      DuRowOffsets at;
+
+      du_row_offsets (&network->config, index, &at);
+      args.statistics = statistics;
+      args.statistics_at = at.bn_mean - n_trainable;
+    }
+    if (!network->backend->forward (network->context, network->ops[index], &args, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+du_network_backward (DuNetwork *network, DuBuffer *parameters, GError **error)
+{
+  for (int index = DU_N_ROWS - 1; index >= 0; index--) {
+    const DuRow *row = &du_rows[index];
+    const DuBackward args = {
+      .input = source_buffer (network->outputs, network->picture, row->source),
+      .skip = source_buffer (network->outputs, network->picture, row->skip),
+      .output = network->outputs[index],
+      .gradient_output = network->gradients[index],
+      .gradient_input = source_buffer (network->gradients, NULL, row->source),
+      .gradient_skip = source_buffer (network->gradients, NULL, row->skip),
+      /* Walking backwards, the last reader comes first and finds nothing to add to. */
+      .accumulate_input = row->source >= 0 && last_reader (row->source) != index,
+      .accumulate_skip = row->skip >= 0 && last_reader (row->skip) != index,
+      .gradient_parameters = row->kind == DU_ROW_POOL ? NULL : parameters,
+    };
+
+    if (!network->backend->backward (network->context, network->ops[index], &args, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+void
+du_network_cache_init (DuNetworkCache *cache, const DuBackend *backend, DuContext *context, DuType type,
+    const DuConfig *config, guint keep)
+{
+  *cache = (DuNetworkCache){ backend, context, type, *config, keep,
+    g_ptr_array_new_with_free_func (network_free) };
+}
+
+void
+du_network_cache_clear (DuNetworkCache *cache)
+{
+  g_clear_pointer (&cache->networks, g_ptr_array_unref);
+}
+
+/* Frees the networks of a mode but the keep last used ones. */
+static void
+forget (DuNetworkCache *cache, DuMode mode, guint keep)
+{
+  guint seen = 0;
+
+  for (guint i = 0; i < cache->networks->len;) {
+    DuNetwork *network = cache->networks->pdata[i];
+
+    if (network->mode == mode && ++seen > keep)
+      g_ptr_array_remove_index (cache->networks, i);
+    else
+      i++;
+  }
+}
+
+DuNetwork *
+du_network_cache_get (DuNetworkCache *cache, DuMode mode, int n, int height, int width, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  DuNetwork *network = NULL;
+
+  for (guint i = 0; i < cache->networks->len && !network; i++) {
+    DuNetwork *candidate = cache->networks->pdata[i];
+
+    if (candidate->mode == mode && candidate->n == n && candidate->height == height
+        && candidate->width == width)
+      network = g_ptr_array_steal_index (cache->networks, i);
+  }
+  if (!network) {
+    forget (cache, mode, cache->keep - 1);
+    network = network_new (cache, mode, n, height, width, &problem);
+    if (!network && cache->networks->len && g_error_matches (problem, DU_ERROR, DU_ERROR_MEMORY)) {
+      g_clear_error (&problem);
+      g_ptr_array_set_size (cache->networks, 0);
+      network = network_new (cache, mode, n, height, width, &problem);
+    }
+  }
+  if (network)
+    g_ptr_array_insert (cache->networks, 0, network);
+  else
+    g_propagate_error (error, g_steal_pointer (&problem));
+  return network;
+}

@@ -1,0 +1,411 @@
+/* One training step: forward, loss, backward, Adam, running statistics, average of the parameters.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "network.h"
+
+#include <math.h>
+
+enum
+{
+  KEPT_NETWORKS = 2, /* of each mode: an epoch's batches, and its last, smaller one */
+};
+
+struct _DuTrainer
+{
+  DuTrainerOptions options;
+  gsize n_parameters, n_trainable, n_statistics;
+  const DuBackend *backend;
+  DuContext *context;
+  DuType type;
+  DuNetworkCache networks;
+  DuBuffer *parameters, *gradient, *moment1, *moment2;
+  DuBuffer *ema;        /* NULL without an average */
+  DuBuffer *statistics; /* of the last batch; NULL without batch normalisation */
+  guint64 step;
+  /* The blocks' content, for du_network_load: numbers from one row, so that no two contents share one. */
+  guint64 next_version, parameters_version, ema_version;
+
+  /* Precise BN under way: sums over the batches, NULL otherwise. */
+  double *bn_sums;
+  guint bn_batches;
+  gboolean bn_ema;
+};
+
+void
+du_trainer_options_init (DuTrainerOptions *options)
+{
+  *options = (DuTrainerOptions){
+    .device = -1,
+    .loss = DU_LOSS_MSE,
+    .loss_epsilon = 1e-4,
+    .beta1 = 0.9,
+    .beta2 = 0.999,
+    .epsilon = 1e-7,
+    .bn_momentum = 0.99,
+  };
+  du_config_init (&options->config);
+}
+
+static gboolean
+check_range (const char *name, double value, double lowest, double below, GError **error)
+{
+  if (value >= lowest && value < below) /* not so for NaN */
+    return TRUE;
+  if (isfinite (below))
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "%s %g is out of range: give a number of at least %g and below %g", name, value, lowest, below);
+  else
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "%s %g is out of range: give a finite number of at least %g", name, value, lowest);
+  return FALSE;
+}
+
+static gboolean
+check_options (const DuTrainerOptions *options, GError **error)
+{
+  if (!du_config_check (&options->config, error))
+    return FALSE;
+  if ((guint) options->loss > DU_LOSS_LOG_MSE) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "loss %d is unknown", options->loss);
+    return FALSE;
+  }
+  return check_range ("loss_epsilon", options->loss_epsilon, 0, INFINITY, error)
+         && check_range ("beta1", options->beta1, 0, 1, error)
+         && check_range ("beta2", options->beta2, 0, 1, error)
+         && check_range ("epsilon", options->epsilon, 0, INFINITY, error)
+         && check_range ("clip_norm", options->clip_norm, 0, INFINITY, error)
+         && check_range ("bn_momentum", options->bn_momentum, 0, 1, error)
+         && check_range ("ema_decay", options->ema_decay, 0, 1, error);
+}
+
+static gboolean
+upload_zeros (DuTrainer *trainer, DuBuffer *buffer, gsize count, GError **error)
+{
+  g_autofree float *zeros = g_try_new0 (float, count);
+
+  if (!zeros) {
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "no memory for %" G_GSIZE_FORMAT " moments of Adam", count);
+    return FALSE;
+  }
+  return trainer->backend->upload (trainer->context, buffer, 0, zeros, count, error);
+}
+
+DuTrainer *
+du_trainer_new (const DuTrainerOptions *options, const float *parameters, GError **error)
+{
+  DuTrainer *trainer;
+  g_autofree char *note = NULL;
+  gboolean ok;
+
+  if (!check_options (options, error))
+    return NULL;
+  trainer = g_new0 (DuTrainer, 1);
+  trainer->options = *options;
+  trainer->n_parameters = du_config_n_parameters (&options->config);
+  trainer->n_trainable = du_config_n_trainable (&options->config);
+  trainer->n_statistics = trainer->n_parameters - trainer->n_trainable;
+  trainer->parameters_version = 1;
+  trainer->ema_version = 2;
+  trainer->next_version = 3;
+  trainer->backend = du_backend_open (options->backend, options->precision, options->threads, options->device,
+      TRUE, &trainer->context, &trainer->type, &note, error);
+  ok = trainer->backend != NULL;
+  if (ok) {
+    const DuBackend *backend = trainer->backend;
+    const struct
+    {
+      DuBuffer **buffer;
+      gsize count;
+    } blocks[] = {
+      { &trainer->parameters, trainer->n_parameters },
+      { &trainer->gradient, trainer->n_trainable },
+      { &trainer->moment1, trainer->n_trainable },
+      { &trainer->moment2, trainer->n_trainable },
+      { &trainer->ema, options->ema_decay > 0 ? trainer->n_parameters : 0 },
+      { &trainer->statistics, trainer->n_statistics },
+    };
+
+    du_network_cache_init (&trainer->networks, backend, trainer->context, trainer->type, &options->config,
+        KEPT_NETWORKS);
+    for (guint i = 0; i < G_N_ELEMENTS (blocks) && ok; i++)
+      if (blocks[i].count)
+        ok = (*blocks[i].buffer = backend->buffer_new (trainer->context, DU_TYPE_F32, blocks[i].count, error))
+             != NULL;
+    ok = ok && backend->upload (trainer->context, trainer->parameters, 0, parameters, trainer->n_parameters, error)
+         && (!trainer->ema
+             || backend->upload (trainer->context, trainer->ema, 0, parameters, trainer->n_parameters, error))
+         && upload_zeros (trainer, trainer->moment1, trainer->n_trainable, error)
+         && upload_zeros (trainer, trainer->moment2, trainer->n_trainable, error);
+  }
+  if (!ok)
+    g_clear_pointer (&trainer, du_trainer_free);
+  return trainer;
+}
+
+void
+du_trainer_free (DuTrainer *trainer)
+{
+  if (!trainer)
+    return;
+  if (trainer->context) {
+    const DuBackend *backend = trainer->backend;
+
+    du_network_cache_clear (&trainer->networks);
+    backend->buffer_free (trainer->context, trainer->parameters);
+    backend->buffer_free (trainer->context, trainer->gradient);
+    backend->buffer_free (trainer->context, trainer->moment1);
+    backend->buffer_free (trainer->context, trainer->moment2);
+    backend->buffer_free (trainer->context, trainer->ema);
+    backend->buffer_free (trainer->context, trainer->statistics);
+    backend->close (trainer->context);
+  }
+  g_free (trainer->bn_sums);
+  g_free (trainer);
+}
+
+/* A network of the mode and size that holds the parameters or their average, with input as its picture. */
+static DuNetwork *
+ready_network (DuTrainer *trainer, DuMode mode, gboolean ema, int n, int height, int width,
+    const float *input, GError **error)
+{
+  DuNetwork *network = du_network_cache_get (&trainer->networks, mode, n, height, width, error);
+
+  if (!network
+      || !du_network_load (network, ema ? trainer->ema : trainer->parameters,
+          ema ? trainer->ema_version : trainer->parameters_version, error)
+      || !trainer->backend->upload (trainer->context, network->picture, 0, input, network->n_samples, error))
+    return NULL;
+  return network;
+}
+
+static gboolean
+check_no_bn_under_way (const DuTrainer *trainer, GError **error)
+{
+  if (trainer->bn_sums)
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "running statistics are being recomputed: end that before the next step");
+  return trainer->bn_sums == NULL;
+}
+
+static gboolean
+check_has_ema (const DuTrainer *trainer, gboolean ema, GError **error)
+{
+  if (ema && !trainer->ema) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "this trainer keeps no average of the parameters: give it an ema_decay above 0");
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* Everything that a step changes is changed here, once nothing can be refused any more. */
+static gboolean
+update (DuTrainer *trainer, double learning_rate, double scale, GError **error)
+{
+  const DuBackend *backend = trainer->backend;
+  DuContext *context = trainer->context;
+  const DuTrainerOptions *options = &trainer->options;
+  const DuAdam adam = { learning_rate, options->beta1, options->beta2, options->epsilon, trainer->step + 1,
+    scale };
+
+  trainer->step++;
+  trainer->parameters_version = trainer->next_version++;
+  trainer->ema_version = trainer->next_version++;
+  return backend->adam (context, &adam, trainer->n_trainable, trainer->parameters, trainer->gradient,
+             trainer->moment1, trainer->moment2, error)
+         && (!trainer->statistics
+             || backend->blend (context, options->bn_momentum, trainer->parameters, trainer->n_trainable,
+                 trainer->statistics, 0, trainer->n_statistics, error))
+         && (!trainer->ema
+             || backend->blend (context, options->ema_decay, trainer->ema, 0, trainer->parameters, 0,
+                 trainer->n_parameters, error));
+}
+
+gboolean
+du_trainer_step (DuTrainer *trainer, int n, int height, int width, const float *input, const float *target,
+    double learning_rate, DuStepResult *result, GError **error)
+{
+  const DuBackend *backend = trainer->backend;
+  const DuTrainerOptions *options = &trainer->options;
+  DuContext *context = trainer->context;
+  DuNetwork *network;
+  double loss, norm = NAN, statistics_norm = 0, scale = 1;
+  gboolean finite;
+
+  if (!check_range ("learning rate", learning_rate, 0, INFINITY, error)
+      || !check_no_bn_under_way (trainer, error))
+    return FALSE;
+  network = ready_network (trainer, DU_MODE_TRAINING, FALSE, n, height, width, input, error);
+  if (!network || !backend->upload (context, network->target, 0, target, network->n_samples, error)
+      || !du_network_forward (network, trainer->statistics, error)
+      || !backend->loss (context, options->loss, options->loss_epsilon, n, height, width, network->prediction,
+          network->target, network->gradient, &loss, error))
+    return FALSE;
+  finite = isfinite (loss);
+  if (finite && trainer->statistics) {
+    if (!backend->norm (context, trainer->statistics, trainer->n_statistics, &statistics_norm, error))
+      return FALSE;
+    finite = isfinite (statistics_norm);
+  }
+  if (finite) {
+    if (!du_network_backward (network, trainer->gradient, error)
+        || !backend->norm (context, trainer->gradient, trainer->n_trainable, &norm, error))
+      return FALSE;
+    if (options->clip_norm > 0 && norm > options->clip_norm)
+      scale = options->clip_norm / norm;
+    /* A gradient whose square overflows would leave Adam's second moment infinite for good. */
+    finite = isfinite (norm) && norm * scale * norm * scale <= G_MAXFLOAT;
+  }
+  if (finite && !update (trainer, learning_rate, scale, error))
+    return FALSE;
+  *result = (DuStepResult){ loss, norm, !finite };
+  return TRUE;
+}
+
+gboolean
+du_trainer_predict (DuTrainer *trainer, gboolean ema, int n, int height, int width, const float *input,
+    float *output, GError **error)
+{
+  DuNetwork *network;
+
+  if (!check_has_ema (trainer, ema, error))
+    return FALSE;
+  network = ready_network (trainer, DU_MODE_INFERENCE, ema, n, height, width, input, error);
+  return network && du_network_forward (network, NULL, error)
+         && trainer->backend->download (trainer->context, network->prediction, 0, output, network->n_samples,
+             error);
+}
+
+gboolean
+du_trainer_bn_begin (DuTrainer *trainer, gboolean ema, GError **error)
+{
+  if (!check_has_ema (trainer, ema, error))
+    return FALSE;
+  g_free (trainer->bn_sums); /* a recomputation that was broken off */
+  trainer->bn_sums = g_new0 (double, MAX (trainer->n_statistics, 1));
+  trainer->bn_batches = 0;
+  trainer->bn_ema = ema;
+  return TRUE;
+}
+
+gboolean
+du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float *input, GError **error)
+{
+  g_autofree float *batch = g_new (float, trainer->n_statistics);
+  DuNetwork *network;
+  gboolean finite = TRUE;
+
+  if (!trainer->bn_sums) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "no recomputation of running statistics was begun");
+    return FALSE;
+  }
+  trainer->bn_batches++;
+  if (!trainer->statistics)
+    return TRUE;
+  network = ready_network (trainer, DU_MODE_TRAINING, trainer->bn_ema, n, height, width, input, error);
+  if (!network || !du_network_forward (network, trainer->statistics, error)
+      || !trainer->backend->download (trainer->context, trainer->statistics, 0, batch, trainer->n_statistics,
+          error))
+    return FALSE;
+  for (gsize i = 0; i < trainer->n_statistics; i++)
+    finite = finite && isfinite (batch[i]);
+  if (!finite) {
+    trainer->bn_batches--;
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "the statistics of a batch are not finite: look for NaN in the pictures or in the weights");
+    return FALSE;
+  }
+  for (gsize i = 0; i < trainer->n_statistics; i++)
+    trainer->bn_sums[i] += batch[i];
+  return TRUE;
+}
+
+gboolean
+du_trainer_bn_end (DuTrainer *trainer, GError **error)
+{
+  g_autofree double *sums = g_steal_pointer (&trainer->bn_sums);
+  g_autofree float *means = g_new (float, trainer->n_statistics);
+
+  if (!sums || !trainer->bn_batches) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "running statistics need at least one batch of pictures");
+    return FALSE;
+  }
+  if (!trainer->statistics)
+    return TRUE;
+  for (gsize i = 0; i < trainer->n_statistics; i++)
+    means[i] = (float) (sums[i] / trainer->bn_batches);
+  *(trainer->bn_ema ? &trainer->ema_version : &trainer->parameters_version) = trainer->next_version++;
+  return trainer->backend->upload (trainer->context, trainer->bn_ema ? trainer->ema : trainer->parameters,
+      trainer->n_trainable, means, trainer->n_statistics, error);
+}
+
+gboolean
+du_trainer_get_state (DuTrainer *trainer, DuTrainerState *state, GError **error)
+{
+  const struct
+  {
+    const DuBuffer *buffer;
+    float *values;
+    gsize count;
+  } blocks[] = {
+    { trainer->parameters, state->parameters, trainer->n_parameters },
+    { trainer->moment1, state->moment1, trainer->n_trainable },
+    { trainer->moment2, state->moment2, trainer->n_trainable },
+    { trainer->ema, state->ema, trainer->n_parameters },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
+    if (blocks[i].buffer && blocks[i].values
+        && !trainer->backend->download (trainer->context, blocks[i].buffer, 0, blocks[i].values,
+            blocks[i].count, error))
+      return FALSE;
+  state->step = trainer->step;
+  return TRUE;
+}
+
+gboolean
+du_trainer_set_state (DuTrainer *trainer, const DuTrainerState *state, GError **error)
+{
+  const struct
+  {
+    DuBuffer *buffer;
+    const float *values;
+    gsize count;
+  } blocks[] = {
+    { trainer->parameters, state->parameters, trainer->n_parameters },
+    { trainer->moment1, state->moment1, trainer->n_trainable },
+    { trainer->moment2, state->moment2, trainer->n_trainable },
+    { trainer->ema, state->ema, trainer->n_parameters },
+  };
+
+  if (!check_no_bn_under_way (trainer, error))
+    return FALSE;
+  for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
+    if (blocks[i].buffer && !blocks[i].values) {
+      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+          "a state to train on from needs its parameters, both moments and, with ema_decay above 0, the "
+          "average of the parameters");
+      return FALSE;
+    }
+  trainer->parameters_version = trainer->next_version++;
+  trainer->ema_version = trainer->next_version++;
+  for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
+    if (blocks[i].buffer
+        && !trainer->backend->upload (trainer->context, blocks[i].buffer, 0, blocks[i].values, blocks[i].count,
+            error))
+      return FALSE;
+  trainer->step = state->step;
+  return TRUE;
+}
+
+const char *
+du_trainer_backend (const DuTrainer *trainer)
+{
+  return trainer->backend->name;
+}
+
+const char *
+du_trainer_precision (const DuTrainer *trainer)
+{
+  return du_type_name (trainer->type);
+}
