@@ -35,4 +35,14 @@ void synth_options_init (SynthOptions *options);
 /* to = blurred from, both 8-bit RGB [height, width, 3], dense; they do not overlap. Thread-safe. */
 void synth_blur (const SynthKernel *kernel, int height, int width, const guint8 *from, guint8 *to);
 
+/* The same for height x width pixels of the picture from row top and column left on, as if all of it had been
+ * blurred: only these are computed, and reflection is at the picture's own borders. to is dense. */
+void synth_blur_part (const SynthKernel *kernel, int picture_height, int picture_width, const guint8 *from,
+    int top, int left, int height, int width, guint8 *to);
+
+/* Side of the largest kernel that the blur takes. */
+#define SYNTH_KERNEL_SIZE_MAX 99
+/* "3:0.3,7:1" -> kernels; g_free. */
+gboolean synth_kernels_parse (const char *text, SynthKernel **kernels, guint *n, GError **error);
+
 #endif

@@ -24,6 +24,12 @@ typedef enum
 GQuark train_error_quark (void);
 ExitCode exit_code_of (const GError *error);
 
+/* Parses the options of a command with GOption, as G_OPTION_ARG_* say, and leaves the other arguments in argv.
+ * --help prints the help and sets *helped: the command then returns EXIT_DONE. arguments ("INPUT… OUTPUT") and
+ * summary are for the help. */
+gboolean options_parse (const char *arguments, const char *summary, const GOptionEntry *entries, int *argc,
+    char ***argv, gboolean *helped, GError **error);
+
 /* A command gets its own name as argv[0] and fails with a GError that main() prints; the return value is
  * read when error stays unset. */
 typedef ExitCode (*Command) (int argc, char **argv, GError **error);
@@ -35,6 +41,7 @@ ExitCode info_command (int argc, char **argv, GError **error);
 /* First SIGINT or SIGTERM: this returns its number from then on; the long loops poll it at every step, save
  * and return with interrupted_exit_code(). A second signal ends the process at once. */
 int interrupted (void);
+void interrupted_catch (void); /* from main(), once */
 ExitCode interrupted_exit_code (void);
 
 #endif

@@ -1,0 +1,97 @@
+/* `deblurunet-train info`: the network in numbers.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "train.h"
+
+#include <string.h>
+
+/* 7763491 -> "7,763,491"; g_free. */
+static char *
+with_commas (gsize value)
+{
+  g_autofree char *digits = g_strdup_printf ("%" G_GSIZE_FORMAT, value);
+  GString *text = g_string_new (digits);
+
+  for (gssize at = (gssize) text->len - 3; at > 0; at -= 3)
+    g_string_insert_c (text, at, ',');
+  return g_string_free (text, FALSE);
+}
+
+/* One line of the paper's Table 1: a count of float32 parameters and their size, as Keras prints them. */
+static void
+print_count (const char *what, gsize count)
+{
+  g_autofree char *number = with_commas (count);
+  double bytes = count * (double) sizeof (float);
+
+  g_print ("%-22s %12s  (%.2f %s)\n", what, number, bytes >= 1 << 20 ? bytes / (1 << 20) : bytes / (1 << 10),
+      bytes >= 1 << 20 ? "MB" : "KB");
+}
+
+static void
+print_network (const DuConfig *config, int height, int width)
+{
+  g_autofree char *bn = du_bn_to_string (config->bn);
+  gsize total = du_config_n_parameters (config), trainable = du_config_n_trainable (config);
+
+  g_print ("base width %d, head %s, batch normalisation after %s\n\n", config->base_width,
+      du_head_name (config->head), *bn ? bn : "no block");
+  g_print ("%-11s %-21s %-24s %14s %10s\n", "layer", "operation", "reads", "output", "parameters");
+  for (guint i = 0; i < du_config_n_layers (config); i++) {
+    DuLayer layer;
+
+    du_config_layer (config, i, height, width, &layer);
+    g_autofree char *reads = g_strconcat (layer.input, layer.skip ? ", " : NULL, layer.skip, NULL);
+    g_autofree char *size = g_strdup_printf ("%dx%dx%d", layer.height, layer.width, layer.channels);
+    g_autofree char *parameters = with_commas (layer.parameters);
+    g_print ("%-11s %-21s %-24s %14s %10s\n", layer.name, layer.operation, reads, size, parameters);
+  }
+  g_print ("\n");
+  print_count ("Total params:", total);
+  print_count ("Trainable params:", trainable);
+  print_count ("Non-trainable params:", total - trainable);
+  g_print ("One forward pass at %dx%d (height x width): %.2f GFLOP\n", height, width,
+      du_config_flops (config, height, width) / 1e9);
+}
+
+ExitCode
+info_command (int argc, char **argv, GError **error)
+{
+  int height = DU_TILE_HEIGHT, width = DU_TILE_WIDTH;
+  g_autofree char *bn = NULL, *head = NULL;
+  gboolean helped;
+  DuConfig config;
+  const GOptionEntry entries[] = {
+    { "base-width", 0, 0, G_OPTION_ARG_INT, &config.base_width, "Channels of the first level (32)", "N" },
+    { "bn", 0, 0, G_OPTION_ARG_STRING, &bn,
+        "Blocks followed by batch normalisation (enc0,enc2,mid,dec2,dec0), or none", "LIST" },
+    { "head", 0, 0, G_OPTION_ARG_STRING, &head, "What ends the network: sigmoid or residual", "HEAD" },
+    { "height", 0, 0, G_OPTION_ARG_INT, &height, "Height of the picture (256)", "PIXELS" },
+    { "width", 0, 0, G_OPTION_ARG_INT, &width, "Width of the picture (448)", "PIXELS" },
+    { NULL },
+  };
+
+  du_config_init (&config);
+  if (!options_parse ("", "Prints the layers of the network and its size.", entries, &argc, &argv, &helped,
+          error)
+      || helped)
+    return EXIT_DONE;
+  if ((bn && !du_bn_parse (bn, &config.bn, error)) || (head && !du_head_parse (head, &config.head, error))
+      || !du_config_check (&config, error))
+    return EXIT_USAGE;
+  if (argc > 1) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "'%s' is one argument too many: see --help", argv[1]);
+    return EXIT_USAGE;
+  }
+  for (int i = 0; i < 2; i++) {
+    int size = i ? width : height;
+
+    if (size < DU_SIZE_MULTIPLE || size > 1 << 15 || size % DU_SIZE_MULTIPLE) {
+      g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "%s %d is not a multiple of %d from %d to %d",
+          i ? "width" : "height", size, DU_SIZE_MULTIPLE, DU_SIZE_MULTIPLE, 1 << 15);
+      return EXIT_USAGE;
+    }
+  }
+  print_network (&config, height, width);
+  return EXIT_DONE;
+}

@@ -1,0 +1,65 @@
+/* deblurunet-train: finds the command, prints its error, exits.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "train.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct
+{
+  const char *name;
+  Command run;
+  const char *summary;
+} commands[] = {
+  { "info", info_command, "Print the network's layers and size, or what a weights file holds" },
+};
+
+static void
+print_help (void)
+{
+  g_print ("Usage:\n  deblurunet-train COMMAND [OPTION…] …\n\n"
+           "Makes data for the deblurring U-Net, trains it and measures it.\n\nCommands:\n");
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    g_print ("  %-8s %s\n", commands[i].name, commands[i].summary);
+  g_print ("\n'deblurunet-train COMMAND --help' shows a command's options; --version the version.\n\n"
+           "Exit codes: 0 done, 2 usage, 3 data, 4 weights or checkpoint file, 5 input or output, 6 GPU,\n"
+           "7 diverged, 130 and 143 after SIGINT and SIGTERM, once all is saved.\n");
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  ExitCode code = EXIT_USAGE;
+
+  setlocale (LC_CTYPE, "");
+  interrupted_catch ();
+  if (argc < 2) {
+    g_printerr ("deblurunet-train: no command given: try 'deblurunet-train --help'\n");
+    return EXIT_USAGE;
+  }
+  if (strcmp (argv[1], "--help") == 0 || strcmp (argv[1], "-h") == 0 || strcmp (argv[1], "help") == 0) {
+    print_help ();
+    return EXIT_DONE;
+  }
+  if (strcmp (argv[1], "--version") == 0) {
+    g_print ("deblurunet-train %s\n", du_version ());
+    return EXIT_DONE;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    if (strcmp (argv[1], commands[i].name) == 0) {
+      g_autofree char *program = g_strdup_printf ("deblurunet-train %s", argv[1]);
+
+      g_set_prgname (program);
+      code = commands[i].run (argc - 1, argv + 1, &error);
+      if (error) {
+        g_printerr ("%s: %s\n", program, error->message);
+        code = exit_code_of (error);
+      }
+      return code;
+    }
+  g_printerr ("deblurunet-train: '%s' is not a command: try 'deblurunet-train --help'\n", argv[1]);
+  return EXIT_USAGE;
+}

@@ -1,0 +1,95 @@
+/* Errors and their exit codes, options, interruption.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "train.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+G_DEFINE_QUARK (train-error-quark, train_error)
+
+ExitCode
+exit_code_of (const GError *error)
+{
+  if (error->domain == TRAIN_ERROR)
+    return error->code;
+  if (error->domain == G_OPTION_ERROR)
+    return EXIT_USAGE;
+  if (error->domain == DU_ERROR)
+    switch ((DuError) error->code) {
+    case DU_ERROR_ARGUMENT:
+      return EXIT_USAGE;
+    case DU_ERROR_NOT_FOUND:
+    case DU_ERROR_OPEN:
+    case DU_ERROR_FORMAT:
+      return EXIT_WEIGHTS;
+    case DU_ERROR_IO:
+    case DU_ERROR_MEMORY:
+      return EXIT_IO;
+    case DU_ERROR_UNAVAILABLE:
+    case DU_ERROR_BACKEND:
+      return EXIT_GPU;
+    }
+  return EXIT_IO; /* GLib's file errors */
+}
+
+gboolean
+options_parse (const char *arguments, const char *summary, const GOptionEntry *entries, int *argc,
+    char ***argv, gboolean *helped, GError **error)
+{
+  g_autoptr (GOptionContext) context = g_option_context_new (arguments);
+  gboolean help = FALSE;
+  const GOptionEntry help_entry[]
+      = { { "help", 'h', 0, G_OPTION_ARG_NONE, &help, "Show this help", NULL }, { NULL } };
+
+  /* GOption's own --help would end the process. */
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_set_summary (context, summary);
+  g_option_context_add_main_entries (context, help_entry, NULL);
+  if (entries)
+    g_option_context_add_main_entries (context, entries, NULL);
+  *helped = FALSE;
+  if (!g_option_context_parse (context, argc, argv, error))
+    return FALSE;
+  if (help) {
+    g_autofree char *text = g_option_context_get_help (context, TRUE, NULL);
+
+    g_print ("%s", text);
+    *helped = TRUE;
+  }
+  return TRUE;
+}
+
+static volatile sig_atomic_t caught;
+
+static void
+on_signal (int number)
+{
+  if (caught)
+    _exit (128 + number);
+  caught = number;
+}
+
+void
+interrupted_catch (void)
+{
+  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+
+  sigemptyset (&action.sa_mask);
+  sigaction (SIGINT, &action, NULL);
+  sigaction (SIGTERM, &action, NULL);
+  /* A closed pipe is an error of the write, with a message and an exit code. */
+  signal (SIGPIPE, SIG_IGN);
+}
+
+int
+interrupted (void)
+{
+  return caught;
+}
+
+ExitCode
+interrupted_exit_code (void)
+{
+  return 128 + caught;
+}
