@@ -83,8 +83,8 @@ sum_chunk (DuLoss loss, double epsilon, gsize count, const float *prediction, co
 
 /* Mean of a loss over count values; sums has room for a chunk each. */
 static double
-pointwise (int threads, DuLoss loss, double epsilon, gsize count, const float *prediction, const float *target,
-    float *gradient, double factor, double *sums)
+pointwise (int threads, DuLoss loss, double epsilon, gsize count, const float *prediction,
+    const float *target, float *gradient, double factor, double *sums)
 {
   gsize chunks = (count + CHUNK - 1) / CHUNK;
   double total = 0;
