@@ -135,7 +135,9 @@ typedef struct _DuModel DuModel;
  * modification time) is alive in this process, that one is returned with a new reference, so that many
  * users share one copy. */
 DU_API DuModel *du_model_load (const char *path, GError **error);
-/* Copies the block of du_config_n_parameters() floats. metadata: string -> string, or NULL; copied. */
+/* Copies the block of du_config_n_parameters() floats. metadata: string -> string, or NULL; copied, but for
+ * the keys that a file gets from the model itself (format, format_version, base_width, bn, head, tile,
+ * sha256, header_sha256). */
 DU_API DuModel *du_model_new (const DuConfig *config, const float *parameters, GHashTable *metadata,
     GError **error);
 DU_API DuModel *du_model_ref (DuModel *model);
