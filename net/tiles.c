@@ -1,0 +1,82 @@
+/* Tile positions and blend weights.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "tiles.h"
+
+enum
+{
+  GRID = DU_SIZE_MULTIPLE
+};
+
+static int
+round_up (int value)
+{
+  return (value + GRID - 1) / GRID * GRID;
+}
+
+void
+du_tile_axis_init (DuTileAxis *axis, int length, int tile, int overlap)
+{
+  int step = tile - round_up (overlap), beyond = MAX (round_up (length) - tile, 0);
+
+  *axis = (DuTileAxis){ length, tile, 1 + (beyond + step - 1) / step };
+}
+
+void
+du_tile_plan_init (DuTilePlan *plan, int height, int width, int tile_height, int tile_width, int overlap)
+{
+  du_tile_axis_init (&plan->vertical, height, tile_height, overlap);
+  du_tile_axis_init (&plan->horizontal, width, tile_width, overlap);
+}
+
+int
+du_tile_axis_position (const DuTileAxis *axis, int index)
+{
+  int steps = (round_up (axis->length) - axis->tile) / GRID;
+
+  return axis->count == 1 ? 0 : (int) ((gint64) steps * index / (axis->count - 1)) * GRID;
+}
+
+/* The share that passes from tile index to tile index + 1 rises over [*from, *from + *length), in frame
+ * pixels. Such ranges never meet: neighbours are at least a quarter of a tile apart on the average of two,
+ * which is what the length is held to. */
+static void
+ramp (const DuTileAxis *axis, int index, int *from, int *length)
+{
+  int start = du_tile_axis_position (axis, index + 1);
+  int end = du_tile_axis_position (axis, index) + axis->tile;
+
+  *length = MIN ((end - start) / 2, axis->tile / 4);
+  *from = (start + end - *length) / 2;
+}
+
+static float
+rise (int position, int from, int length)
+{
+  if (position < from)
+    return 0;
+  return position >= from + length ? 1 : (position - from + 0.5f) / length;
+}
+
+void
+du_tile_axis_weights (const DuTileAxis *axis, int index, float *weights, int *from, int *to)
+{
+  int position = du_tile_axis_position (axis, index), start, length;
+
+  *from = 0;
+  *to = axis->tile;
+  for (int i = 0; i < axis->tile; i++)
+    weights[i] = 1;
+  if (index > 0) {
+    ramp (axis, index - 1, &start, &length);
+    *from = start - position;
+    for (int i = 0; i < axis->tile; i++)
+      weights[i] = rise (position + i, start, length);
+  }
+  if (index + 1 < axis->count) {
+    ramp (axis, index, &start, &length);
+    *to = start + length - position;
+    for (int i = start - position; i < axis->tile; i++)
+      weights[i] = 1 - rise (position + i, start, length);
+  }
+}
