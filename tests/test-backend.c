@@ -1,0 +1,314 @@
+/* Every back end against the reference, row by row; the reference against finite differences; the slots that
+ * are no rows against loops in double.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "backend-case.h"
+
+#include <math.h>
+#include <string.h>
+
+static const DuBackend *const backends[] = { &du_backend_reference };
+static const DuType types[] = { DU_TYPE_F32, DU_TYPE_BF16 };
+
+typedef struct
+{
+  const DuBackend *backend;
+  DuType type;
+} Target;
+
+static DuContext *
+open_context (const Target *target, int threads)
+{
+  DuContextOptions options = { target->type, threads, -1 };
+  g_autoptr (GError) error = NULL;
+  DuContext *context = target->backend->open (&options, &error);
+
+  if (!context) {
+    g_assert_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE);
+    g_test_skip (error->message);
+  }
+  return context;
+}
+
+/* ---- rows ---------------------------------------------------------------------------------------- */
+
+static double
+largest (const float *values, gsize count)
+{
+  double max = 0;
+
+  for (gsize i = 0; i < count; i++)
+    max = MAX (max, fabs (values[i]));
+  return max;
+}
+
+/* Largest difference, relative to the largest reference value or to floor where that is larger. */
+static void
+compare (const CaseData *expected, const CaseData *got, const Target *target, CaseArray array, gsize at,
+    gsize count, double floor)
+{
+  const float *a = expected->values[array] + at, *b = got->values[array] + at;
+  double tolerance = target->type == DU_TYPE_F32 ? 1e-4 : 2e-2, scale = MAX (largest (a, count), floor);
+
+  for (gsize i = 0; i < count; i++)
+    if (!(fabs ((double) a[i] - b[i]) <= tolerance * scale)) {
+      g_autofree char *description = case_describe (expected->test);
+
+      g_error ("%s %s: %s: %s [%" G_GSIZE_FORMAT "] is %g, should be %g; the largest is %g, tolerance %g",
+          target->backend->name, du_type_name (target->type), description, case_array_names[array], i, b[i], a[i],
+          scale, tolerance * scale);
+    }
+}
+
+/* What gradients before a BN that cancel in theory may be off by, in units of the tolerance: BN takes the
+ * mean out of them, so that sums over a channel can be pure rounding. */
+static double
+natural_gradient (const CaseData *data)
+{
+  const DuOpShape *s = &data->test->shape;
+  const float *variance = data->values[RESULT_STATISTICS] + s->channels_out;
+  double max = 1e-30, gradient = largest (data->values[GIVEN_GRADIENT], data->count[GIVEN_GRADIENT]);
+
+  if (s->mode == DU_MODE_TRAINING && s->bn)
+    for (int c = 0; c < s->channels_out; c++)
+      max = MAX (max, gradient * data->values[GIVEN_BLOCK][data->at.bn_scale + c]
+                          / sqrt (variance[c] + DU_BN_EPSILON));
+  return max;
+}
+
+static void
+check_case (const Target *target, DuContext *reference, DuContext *context, const BackendCase *test)
+{
+  const DuOpShape *s = &test->shape;
+  guint64 seed = 1 + s->channels_in * 1000003 + s->channels_out * 10007 + s->width * 101 + test->fill;
+  double pixels = (double) s->n * s->height * s->width, natural;
+  CaseData expected, got;
+
+  case_data_init (&expected, test, target->type, seed);
+  case_data_init (&got, test, target->type, seed);
+  case_run (&expected, &du_backend_reference, reference, DU_TYPE_F32);
+  case_run (&got, target->backend, context, target->type);
+  natural = natural_gradient (&expected);
+  compare (&expected, &got, target, RESULT_OUTPUT, 0, expected.count[RESULT_OUTPUT], 1e-30);
+  for (int half = 0; half < 2; half++) /* mean, variance */
+    compare (&expected, &got, target, RESULT_STATISTICS, half * expected.count[RESULT_STATISTICS] / 2,
+        expected.count[RESULT_STATISTICS] / 2, 1e-6);
+  if (s->mode == DU_MODE_TRAINING && target->backend->backward
+      && !(s->kind == DU_ROW_CONV && test->fill == FILL_RANDOM)) {
+    double inputs = MAX (1, largest (expected.values[GIVEN_INPUT], expected.count[GIVEN_INPUT]));
+
+    compare (&expected, &got, target, RESULT_GRADIENT_INPUT, 0, expected.count[RESULT_GRADIENT_INPUT], natural);
+    compare (&expected, &got, target, RESULT_GRADIENT_SKIP, 0, expected.count[RESULT_GRADIENT_SKIP], natural);
+    for (int tensor = 0; tensor < 4; tensor++) {
+      gsize at, count;
+
+      if (case_tensor (&expected, tensor, &at, &count))
+        compare (&expected, &got, target, RESULT_GRADIENT_BLOCK, at, count,
+            natural * sqrt (pixels) * (tensor ? 1 : inputs));
+    }
+  }
+  case_data_clear (&expected);
+  case_data_clear (&got);
+}
+
+static const int sizes[][2] = { { 1, 1 }, { 1, 7 }, { 5, 3 }, { 17, 31 } }; /* height, width */
+static const int channels[] = { 1, 3, 8, 16, 24, 32, 33, 64 };
+
+/* Visits the list of cases of a kind of row: every size with every number of input channels, the rest taken
+ * in turn, then every fill. */
+static void
+check_rows (gconstpointer data, DuRowKind kind)
+{
+  const Target *target = data;
+  const Target plain = { &du_backend_reference, DU_TYPE_F32 };
+  DuContext *reference = open_context (&plain, 2), *context = open_context (target, 2);
+  int turn = 0;
+
+  for (guint size = 0; context && size < G_N_ELEMENTS (sizes); size++)
+    for (guint in = 0; in < G_N_ELEMENTS (channels) + N_FILLS; in++)
+      for (int variant = 0; variant < (kind == DU_ROW_CONV ? 8 : kind == DU_ROW_HEAD ? 4 : 2); variant++) {
+        gboolean extreme = in >= G_N_ELEMENTS (channels);
+        BackendCase test = { .shape = { .kind = kind, .mode = variant & 1 ? DU_MODE_TRAINING : DU_MODE_INFERENCE,
+                                 .n = 1 + turn % 3, .height = sizes[size][0], .width = sizes[size][1],
+                                 .channels_in = channels[extreme ? 2 + in % 2 : in],
+                                 .channels_out = channels[(in + turn * 3 + size) % G_N_ELEMENTS (channels)] },
+          .fill = extreme ? in - G_N_ELEMENTS (channels) : turn / 2 % 4 == 3 ? FILL_RANDOM : FILL_LATTICE,
+          .accumulate = turn / 3 % 2 };
+        DuOpShape *s = &test.shape;
+
+        turn++;
+        if (kind == DU_ROW_CONV) {
+          s->bn = variant >> 1 & 1;
+          if (variant & 4) {
+            s->channels_skip = channels[(in + turn) % G_N_ELEMENTS (channels)];
+            test.without_skip = turn % 7 == 0;
+            test.without_input = turn % 5 == 0;
+          } else {
+            s->picture = s->channels_in == 3;
+          }
+        } else if (kind == DU_ROW_HEAD) {
+          s->head = variant >> 1;
+          s->channels_out = s->channels_skip = 3;
+        } else if (kind == DU_ROW_UP) {
+          s->height *= 2;
+          s->width *= 2;
+        } else {
+          s->channels_out = s->channels_in;
+        }
+        check_case (target, reference, context, &test);
+      }
+  if (context)
+    target->backend->close (context);
+  du_backend_reference.close (reference);
+}
+
+static void
+test_conv (gconstpointer data)
+{
+  check_rows (data, DU_ROW_CONV);
+}
+
+static void
+test_pool (gconstpointer data)
+{
+  check_rows (data, DU_ROW_POOL);
+}
+
+static void
+test_up (gconstpointer data)
+{
+  check_rows (data, DU_ROW_UP);
+}
+
+static void
+test_head (gconstpointer data)
+{
+  check_rows (data, DU_ROW_HEAD);
+}
+
+/* ---- the reference against finite differences --------------------------------------------------------- */
+
+/* The sum of outputs weighted by the given gradient: what the backward differentiates. */
+static double
+weighted_output (CaseData *data, DuContext *context, DuOp *op, DuBuffer *const *buffers)
+{
+  const DuBackend *backend = &du_backend_reference;
+  DuOpParameters parameters = { buffers[GIVEN_BLOCK], data->at };
+  DuForward forward = { buffers[GIVEN_INPUT], buffers[GIVEN_SKIP], buffers[RESULT_OUTPUT],
+    buffers[RESULT_STATISTICS], 0 };
+  g_autofree float *output = g_new (float, data->count[RESULT_OUTPUT]);
+  double sum = 0;
+
+  for (CaseArray a = GIVEN_INPUT; a <= GIVEN_BLOCK; a++)
+    if (buffers[a])
+      backend->upload (context, buffers[a], 0, data->values[a], data->count[a], NULL);
+  if (parameters.block)
+    backend->load (context, op, &parameters, NULL);
+  backend->forward (context, op, &forward, NULL);
+  backend->download (context, buffers[RESULT_OUTPUT], 0, output, data->count[RESULT_OUTPUT], NULL);
+  for (gsize i = 0; i < data->count[RESULT_OUTPUT]; i++)
+    sum += (double) output[i] * data->values[GIVEN_GRADIENT][i];
+  return sum;
+}
+
+static void
+check_differences (DuContext *context, const BackendCase *test)
+{
+  static const struct
+  {
+    CaseArray given, gradient;
+  } pairs[] = { { GIVEN_INPUT, RESULT_GRADIENT_INPUT }, { GIVEN_SKIP, RESULT_GRADIENT_SKIP },
+    { GIVEN_BLOCK, RESULT_GRADIENT_BLOCK } };
+  const DuBackend *backend = &du_backend_reference;
+  DuBuffer *buffers[N_ARRAYS] = { NULL };
+  /* small against the distance of a pool's values, else large against the rounding of the outputs */
+  const double step = test->shape.kind == DU_ROW_POOL ? 1. / 4096 : 1. / 256;
+  CaseData data;
+  DuOp *op;
+
+  case_data_init (&data, test, DU_TYPE_F32, 5);
+  case_run (&data, backend, context, DU_TYPE_F32);
+  op = backend->prepare (context, &test->shape, NULL);
+  for (CaseArray a = 0; a < N_ARRAYS; a++)
+    if (data.count[a])
+      buffers[a] = backend->buffer_new (context, DU_TYPE_F32, data.count[a], NULL);
+  for (guint pair = 0; pair < G_N_ELEMENTS (pairs); pair++) {
+    float *values = data.values[pairs[pair].given], *gradient = data.values[pairs[pair].gradient];
+
+    for (int tensor = 0; tensor < (pairs[pair].given == GIVEN_BLOCK ? 4 : 1); tensor++) {
+      gsize at = 0, count = data.count[pairs[pair].gradient];
+      double scale;
+
+      if (pairs[pair].given == GIVEN_BLOCK && !case_tensor (&data, tensor, &at, &count))
+        continue;
+      scale = largest (gradient + at, count);
+      for (gsize i = at; i < at + count; i++) {
+        float value = values[i];
+        double up, down, difference;
+
+        values[i] = value + step;
+        up = weighted_output (&data, context, op, buffers);
+        values[i] = value - step;
+        down = weighted_output (&data, context, op, buffers);
+        values[i] = value;
+        difference = (up - down) / (2 * step);
+        if (fabs (difference - gradient[i]) > 1e-3 * scale + 1e-5) {
+          g_autofree char *description = case_describe (test);
+
+          g_error ("%s: %s, tensor %d [%" G_GSIZE_FORMAT "] is %g, finite differences give %g", description,
+              case_array_names[pairs[pair].gradient], tensor, i - at, gradient[i], difference);
+        }
+      }
+    }
+  }
+  for (CaseArray a = 0; a < N_ARRAYS; a++)
+    backend->buffer_free (context, buffers[a]);
+  backend->op_free (context, op);
+  case_data_clear (&data);
+}
+
+static void
+test_differences (void)
+{
+  const Target target = { &du_backend_reference, DU_TYPE_F32 };
+  DuContext *context = open_context (&target, 1);
+  const BackendCase tests[] = {
+    { { DU_ROW_CONV, DU_MODE_TRAINING, 0, FALSE, FALSE, 2, 3, 4, 3, 0, 5 }, FILL_LATTICE },
+    { { DU_ROW_CONV, DU_MODE_TRAINING, 0, TRUE, FALSE, 2, 3, 4, 3, 0, 5 }, FILL_LATTICE },
+    { { DU_ROW_CONV, DU_MODE_TRAINING, 0, TRUE, FALSE, 1, 5, 3, 2, 9, 3 }, FILL_LATTICE },
+    { { DU_ROW_CONV, DU_MODE_TRAINING, 0, FALSE, FALSE, 1, 1, 7, 9, 2, 1 }, FILL_LATTICE },
+    { { DU_ROW_CONV, DU_MODE_TRAINING, 0, TRUE, TRUE, 3, 3, 2, 3, 0, 2 }, FILL_LATTICE },
+    { { DU_ROW_POOL, DU_MODE_TRAINING, 0, FALSE, FALSE, 2, 3, 2, 5, 0, 5 }, FILL_RANDOM },
+    { { DU_ROW_UP, DU_MODE_TRAINING, 0, FALSE, FALSE, 2, 6, 4, 5, 0, 3 }, FILL_RANDOM },
+    { { DU_ROW_HEAD, DU_MODE_TRAINING, DU_HEAD_SIGMOID, FALSE, FALSE, 2, 3, 5, 4, 3, 3 }, FILL_RANDOM },
+    { { DU_ROW_HEAD, DU_MODE_TRAINING, DU_HEAD_RESIDUAL, FALSE, FALSE, 2, 3, 5, 4, 3, 3 }, FILL_RANDOM },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (tests); i++)
+    check_differences (context, &tests[i]);
+  du_backend_reference.close (context);
+}
+
+int
+main (int argc, char **argv)
+{
+  static Target targets[G_N_ELEMENTS (backends) * G_N_ELEMENTS (types)];
+  static const struct
+  {
+    const char *name;
+    GTestDataFunc function;
+  } tests[] = { { "conv", test_conv }, { "pool", test_pool }, { "up", test_up }, { "head", test_head } };
+
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/backend/reference/finite-differences", test_differences);
+  for (guint t = 0; t < G_N_ELEMENTS (targets); t++) {
+    targets[t] = (Target){ backends[t / G_N_ELEMENTS (types)], types[t % G_N_ELEMENTS (types)] };
+    for (guint i = 0; i < G_N_ELEMENTS (tests); i++) {
+      g_autofree char *path = g_strdup_printf ("/backend/%s/%s/%s", targets[t].backend->name,
+          du_type_name (targets[t].type), tests[i].name);
+
+      g_test_add_data_func (path, &targets[t], tests[i].function);
+    }
+  }
+  return g_test_run ();
+}
