@@ -1,0 +1,62 @@
+/* Convolutions by oneDNN: the only room that calls the library, so the only one that knows its API.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DU_ONEDNN_CONVOLUTION_H
+#define DU_ONEDNN_CONVOLUTION_H
+
+#include "backend.h"
+
+/* oneDNN's engine and stream. */
+typedef struct _DuLibrary DuLibrary;
+
+DuLibrary *du_library_open (GError **error);
+void du_library_close (DuLibrary *library); /* NULL is allowed */
+/* "oneDNN 2.6.3 (avx512_core_bf16)", g_free. */
+char *du_library_name (void);
+/* Whether the processor multiplies bf16 and the library uses it; without, bf16 is emulated, slower than f32. */
+gboolean du_library_has_bf16 (void);
+
+typedef enum
+{
+  DU_CONV_FORWARD,
+  DU_CONV_DATA,    /* gradient of the source from the gradient of the destination */
+  DU_CONV_WEIGHTS, /* gradient of the weights from the source and the gradient of the destination */
+} DuConvKind;
+
+/* Stride 1, zero padding that keeps the size. Source and destination are dense NHWC. */
+typedef struct
+{
+  DuConvKind kind;
+  DuType type; /* of source and destination */
+  int n, height, width, channels_in, channels_out;
+  int kernel; /* 1 or 3 */
+  /* The weights are float32 [channels_out, channels_in, kernel, kernel], dense but for the step from one
+   * output channel to the next, in floats, so that they can be a range of a larger tensor's input channels. */
+  gsize weights_stride;
+  /* DU_CONV_FORWARD: destination = ReLU (sum * destination + conv + bias) * scale + shift. */
+  gboolean sum, bias, relu, affine;
+} DuConvShape;
+
+/* One convolution prepared; owns its packed weights. */
+typedef struct _DuConv DuConv;
+
+typedef struct
+{
+  void *source;      /* read; DU_CONV_DATA writes its gradient here */
+  void *destination; /* DU_CONV_FORWARD writes it; else its gradient, read */
+  float *weights;    /* DU_CONV_WEIGHTS writes their gradient here; else not looked at, see du_conv_pack() */
+  const float *bias, *scale, *shift; /* [channels_out], where the shape asks for them */
+} DuConvArguments;
+
+/* DU_ERROR_MEMORY or DU_ERROR_BACKEND. */
+DuConv *du_conv_new (DuLibrary *library, const DuConvShape *shape, GError **error);
+void du_conv_free (DuConv *conv); /* NULL is allowed */
+/* The name of the library's implementation, its own. */
+const char *du_conv_implementation (const DuConv *conv);
+/* Bytes of working memory, aligned to 64, that pack and run want; nothing stays there between calls. */
+gsize du_conv_scratch_size (const DuConv *conv);
+/* Takes the weights in, all but DU_CONV_WEIGHTS, in the layout that the library likes best. */
+gboolean du_conv_pack (DuConv *conv, const float *weights, void *scratch, GError **error);
+gboolean du_conv_run (DuConv *conv, const DuConvArguments *arguments, void *scratch, GError **error);
+
+#endif
