@@ -5,8 +5,7 @@
 
 #include <sched.h>
 
-/* Until both have landed. */
-#pragma weak du_backend_reference
+/* Until it has landed. */
 #pragma weak du_backend_onednn
 
 enum

@@ -1,0 +1,411 @@
+/* The walk: against PyTorch, the sharing of buffers, sizes, failures.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "network.h"
+
+#include "fixtures.h"
+
+typedef struct
+{
+  DuBackendKind kind;
+  const char *fixture;
+  double tolerance; /* normalised error */
+} Case;
+
+static DuBuffer *
+new_block (const DuBackend *backend, DuContext *context, const float *values, gsize count)
+{
+  g_autoptr (GError) error = NULL;
+  DuBuffer *buffer = backend->buffer_new (context, DU_TYPE_F32, count, &error);
+
+  g_assert_no_error (error);
+  if (values)
+    backend->upload (context, buffer, 0, values, count, &error);
+  g_assert_no_error (error);
+  return buffer;
+}
+
+static const DuBackend *
+open_backend (DuBackendKind kind, DuContext **context, DuType *type)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *note = NULL;
+  const DuBackend *backend = du_backend_open (kind, DU_PRECISION_F32, 1, -1, TRUE, context, type, &note, &error);
+
+  if (g_error_matches (error, DU_ERROR, DU_ERROR_UNAVAILABLE))
+    g_test_skip (error->message);
+  else
+    g_assert_no_error (error);
+  return backend;
+}
+
+static void
+download (const DuNetwork *network, const DuBuffer *buffer, float *values, gsize count)
+{
+  g_autoptr (GError) error = NULL;
+
+  network->backend->download (network->context, buffer, 0, values, count, &error);
+  g_assert_no_error (error);
+}
+
+static void
+test_pytorch (gconstpointer data)
+{
+  const Case *c = data;
+  g_autoptr (Fixture) fixture = fixture_new (c->fixture);
+  g_autoptr (GError) error = NULL;
+  gsize n_statistics = fixture->n_parameters - fixture->n_trainable;
+  g_autofree float *output = g_new (float, MAX (fixture->n_samples, fixture->n_parameters));
+  const float *initial = fixture_array (fixture, "parameters", fixture->n_parameters);
+  const float *expected = fixture_array (fixture, "gradient", fixture->n_trainable);
+  DuContext *context;
+  DuType type;
+  const DuBackend *backend = open_backend (c->kind, &context, &type);
+  DuBuffer *parameters, *gradient, *statistics;
+  DuNetworkCache networks;
+  DuNetwork *network;
+  double loss;
+
+  if (!backend)
+    return;
+  du_network_cache_init (&networks, backend, context, type, &fixture->config, 1);
+  parameters = new_block (backend, context, initial, fixture->n_parameters);
+  gradient = new_block (backend, context, NULL, fixture->n_trainable);
+  statistics = new_block (backend, context, NULL, n_statistics);
+  for (DuMode mode = DU_MODE_INFERENCE; mode <= DU_MODE_TRAINING; mode++) {
+    network = du_network_cache_get (&networks, mode, fixture->n, fixture->height, fixture->width, &error);
+    g_assert_no_error (error);
+    du_network_load (network, parameters, 1, &error);
+    g_assert_no_error (error);
+    backend->upload (context, network->picture, 0, fixture_array (fixture, "input", fixture->n_samples),
+        fixture->n_samples, &error);
+    g_assert_no_error (error);
+    du_network_forward (network, mode == DU_MODE_TRAINING ? statistics : NULL, &error);
+    g_assert_no_error (error);
+    download (network, network->prediction, output, fixture->n_samples);
+    assert_close (mode == DU_MODE_TRAINING ? "training" : "inference", output,
+        fixture_array (fixture, mode == DU_MODE_TRAINING ? "training" : "inference", fixture->n_samples),
+        fixture->n_samples, c->tolerance);
+  }
+
+  download (network, statistics, output, n_statistics);
+  for (gsize i = 0; i < n_statistics; i++)
+    output[i] = (float) (0.99 * initial[fixture->n_trainable + i] + 0.01 * output[i]);
+  assert_close ("statistics", output, fixture_array (fixture, "statistics", n_statistics), n_statistics,
+      c->tolerance);
+
+  backend->upload (context, network->target, 0, fixture_array (fixture, "target", fixture->n_samples),
+      fixture->n_samples, &error);
+  g_assert_no_error (error);
+  backend->loss (context, DU_LOSS_MSE, 0, fixture->n, fixture->height, fixture->width, network->prediction,
+      network->target, network->gradient, &loss, &error);
+  g_assert_no_error (error);
+  g_assert_cmpfloat_with_epsilon (loss, fixture_array (fixture, "losses", 10)[0], c->tolerance);
+  du_network_backward (network, gradient, &error);
+  g_assert_no_error (error);
+  download (network, gradient, output, fixture->n_trainable);
+  for (guint i = 0; i < du_config_n_tensors (&fixture->config); i++) {
+    DuTensorInfo tensor;
+
+    du_config_tensor (&fixture->config, i, &tensor);
+    if (tensor.trainable)
+      assert_close (tensor.name, output + tensor.offset, expected + tensor.offset, tensor.count,
+          10 * c->tolerance);
+  }
+
+  du_network_cache_clear (&networks);
+  backend->buffer_free (context, parameters);
+  backend->buffer_free (context, gradient);
+  backend->buffer_free (context, statistics);
+  backend->close (context);
+}
+
+/* Counts elements and live objects, and fails when told to. */
+static struct
+{
+  int calls, fail_at; /* the call of buffer_new or prepare that fails, -1 = none */
+  int fail_times;
+  int live;
+  gsize elements;
+} counted;
+
+static gboolean
+may_go_on (GError **error)
+{
+  if (counted.fail_at >= 0 && counted.calls++ >= counted.fail_at && counted.fail_times > 0) {
+    counted.fail_times--;
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "as the test wants it");
+    return FALSE;
+  }
+  counted.live++;
+  return TRUE;
+}
+
+static DuBuffer *
+counted_buffer_new (DuContext *context, DuType type, gsize count, GError **error)
+{
+  counted.elements += count;
+  return may_go_on (error) ? du_backend_reference.buffer_new (context, type, count, error) : NULL;
+}
+
+static void
+counted_buffer_free (DuContext *context, DuBuffer *buffer)
+{
+  counted.live -= buffer != NULL;
+  du_backend_reference.buffer_free (context, buffer);
+}
+
+static DuOp *
+counted_prepare (DuContext *context, const DuOpShape *shape, GError **error)
+{
+  return may_go_on (error) ? du_backend_reference.prepare (context, shape, error) : NULL;
+}
+
+static void
+counted_op_free (DuContext *context, DuOp *op)
+{
+  counted.live -= op != NULL;
+  du_backend_reference.op_free (context, op);
+}
+
+/* The reference back end, counted. */
+static DuBackend
+open_counted (DuContext **context)
+{
+  DuBackend backend = du_backend_reference;
+  const DuContextOptions options = { DU_TYPE_F32, 1, -1 };
+
+  memset (&counted, 0, sizeof counted);
+  counted.fail_at = -1;
+  backend.buffer_new = counted_buffer_new;
+  backend.buffer_free = counted_buffer_free;
+  backend.prepare = counted_prepare;
+  backend.op_free = counted_op_free;
+  *context = backend.open (&options, NULL);
+  g_assert_nonnull (*context);
+  return backend;
+}
+
+/* Walks the table with the buffers' names only: what is read must be what was written last. */
+static void
+test_sharing (void)
+{
+  DuContext *context;
+  const DuBackend backend = open_counted (&context);
+  g_autoptr (GError) error = NULL;
+  g_autoptr (GHashTable) holds = g_hash_table_new (NULL, NULL);
+  DuNetworkCache networks;
+  DuNetwork *network;
+  DuConfig config;
+  const gsize level0 = 64 * 96 * 32;
+
+  du_config_init (&config);
+  du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &config, 1);
+  network = du_network_cache_get (&networks, DU_MODE_INFERENCE, 1, 64, 96, &error);
+  g_assert_no_error (error);
+  g_test_message ("inference: %.2f times the first row's output", (double) counted.elements / level0);
+  /* The first skip, two sources and an output of level 0, and what little the deeper levels add. */
+  g_assert_cmpuint (counted.elements, <, level0 * 9 / 2);
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    const int sources[] = { du_rows[row].source, du_rows[row].skip };
+
+    for (int i = 0; i < 2; i++)
+      if (sources[i] >= 0)
+        g_assert_cmpint (GPOINTER_TO_INT (g_hash_table_lookup (holds, network->outputs[sources[i]])), ==,
+            sources[i]);
+    g_hash_table_insert (holds, network->outputs[row], GINT_TO_POINTER (row));
+  }
+
+  network = du_network_cache_get (&networks, DU_MODE_TRAINING, 1, 64, 96, &error);
+  g_assert_no_error (error);
+  g_hash_table_remove_all (holds);
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    g_assert_true (g_hash_table_add (holds, network->outputs[row]));
+    g_assert_true (network->gradients[row] != network->outputs[row]);
+  }
+  g_hash_table_remove_all (holds);
+  g_hash_table_insert (holds, network->gradients[DU_N_ROWS - 1], GINT_TO_POINTER (DU_N_ROWS - 1));
+  for (int row = DU_N_ROWS - 1; row >= 0; row--) {
+    const int sources[] = { du_rows[row].source, du_rows[row].skip };
+
+    g_assert_cmpint (GPOINTER_TO_INT (g_hash_table_lookup (holds, network->gradients[row])), ==, row);
+    for (int i = 0; i < 2; i++)
+      if (sources[i] >= 0) {
+        g_assert_true (network->gradients[sources[i]] != network->gradients[row]);
+        g_hash_table_insert (holds, network->gradients[sources[i]], GINT_TO_POINTER (sources[i]));
+      }
+  }
+  du_network_cache_clear (&networks);
+  g_assert_cmpint (counted.live, ==, 0);
+  backend.close (context);
+}
+
+/* Whatever cannot be had: an error, nothing left behind, and a second try without the other networks. */
+static void
+test_no_memory (void)
+{
+  DuContext *context;
+  const DuBackend backend = open_counted (&context);
+  const DuConfig config = { 1, 0x1ff, DU_HEAD_RESIDUAL };
+  int calls = 0;
+
+  for (int fail_at = -1; fail_at < calls; fail_at++) {
+    g_autoptr (GError) error = NULL;
+    DuNetworkCache networks;
+    DuNetwork *network;
+
+    du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &config, 2);
+    counted.fail_times = 0;
+    g_assert_nonnull (du_network_cache_get (&networks, DU_MODE_INFERENCE, 1, 16, 16, &error));
+    counted.calls = 0;
+    counted.fail_times = 1;
+    counted.fail_at = fail_at < 0 ? G_MAXINT : fail_at;
+    network = du_network_cache_get (&networks, DU_MODE_TRAINING, 1, 16, 16, &error);
+    g_assert_no_error (error);
+    g_assert_nonnull (network);
+    g_assert_cmpuint (networks.networks->len, ==, fail_at < 0 ? 2 : 1);
+    if (fail_at < 0)
+      calls = counted.calls;
+    else {
+      counted.calls = 0;
+      counted.fail_times = 2;
+      g_assert_null (du_network_cache_get (&networks, DU_MODE_TRAINING, 2, 16, 16, &error));
+      g_assert_error (error, DU_ERROR, DU_ERROR_MEMORY);
+      g_assert_cmpint (counted.live, ==, 0);
+    }
+    du_network_cache_clear (&networks);
+    g_assert_cmpint (counted.live, ==, 0);
+  }
+  backend.close (context);
+}
+
+static void
+test_cache (void)
+{
+  DuContext *context;
+  const DuBackend backend = open_counted (&context);
+  const DuConfig config = { 1, 0, DU_HEAD_SIGMOID };
+  DuNetworkCache networks;
+  DuNetwork *a, *b;
+
+  du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &config, 2);
+  a = du_network_cache_get (&networks, DU_MODE_INFERENCE, 1, 16, 16, NULL);
+  b = du_network_cache_get (&networks, DU_MODE_INFERENCE, 1, 16, 32, NULL);
+  g_assert_nonnull (du_network_cache_get (&networks, DU_MODE_TRAINING, 1, 16, 16, NULL));
+  g_assert_true (a == du_network_cache_get (&networks, DU_MODE_INFERENCE, 1, 16, 16, NULL));
+  g_assert_true (b != a);
+  g_assert_cmpuint (networks.networks->len, ==, 3);
+  /* The least recently used of the mode makes room. */
+  g_assert_nonnull (du_network_cache_get (&networks, DU_MODE_INFERENCE, 2, 16, 16, NULL));
+  g_assert_cmpuint (networks.networks->len, ==, 3);
+  for (guint i = 0; i < networks.networks->len; i++)
+    g_assert_cmpint (((DuNetwork *) networks.networks->pdata[i])->width, ==, 16);
+  du_network_cache_clear (&networks);
+  backend.close (context);
+}
+
+static void
+test_sizes (void)
+{
+  static const struct
+  {
+    int n, height, width, code;
+  } cases[] = {
+    { 0, 16, 16, DU_ERROR_ARGUMENT },
+    { -1, 16, 16, DU_ERROR_ARGUMENT },
+    { 1, 0, 16, DU_ERROR_ARGUMENT },
+    { 1, 16, -16, DU_ERROR_ARGUMENT },
+    { 1, 15, 16, DU_ERROR_ARGUMENT },
+    { 1, 16, 24, DU_ERROR_ARGUMENT },
+    { 2147483647, 2147483632, 2147483632, DU_ERROR_MEMORY },
+  };
+  DuContext *context;
+  const DuBackend backend = open_counted (&context);
+  const DuConfig config = { 4, 0, DU_HEAD_SIGMOID };
+  DuNetworkCache networks;
+
+  du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &config, 1);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GError) error = NULL;
+
+    g_test_message ("%d x %d x %d", cases[i].n, cases[i].height, cases[i].width);
+    g_assert_null (du_network_cache_get (&networks, DU_MODE_INFERENCE, cases[i].n, cases[i].height,
+        cases[i].width, &error));
+    g_assert_error (error, DU_ERROR, cases[i].code);
+  }
+  g_assert_cmpint (counted.live, ==, 0);
+  du_network_cache_clear (&networks);
+  backend.close (context);
+}
+
+static void
+test_choice (void)
+{
+  static const struct
+  {
+    DuBackendKind kind;
+    DuPrecision precision;
+    int threads;
+    int code; /* -1 = opens */
+  } cases[] = {
+    { DU_BACKEND_REFERENCE, DU_PRECISION_AUTO, 0, -1 },
+    { DU_BACKEND_REFERENCE, DU_PRECISION_F32, 1, -1 },
+    { DU_BACKEND_REFERENCE, DU_PRECISION_F16, 1, DU_ERROR_UNAVAILABLE },
+    { DU_BACKEND_CPU, DU_PRECISION_F16, 1, DU_ERROR_UNAVAILABLE },
+    { DU_BACKEND_AUTO, DU_PRECISION_F32, -1, DU_ERROR_ARGUMENT },
+    { DU_BACKEND_AUTO, DU_PRECISION_F32, 100000, DU_ERROR_ARGUMENT },
+    { DU_BACKEND_AUTO, 17, 0, DU_ERROR_ARGUMENT },
+    { 17, DU_PRECISION_AUTO, 0, DU_ERROR_ARGUMENT },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    for (int training = FALSE; training <= TRUE; training++) {
+      g_autoptr (GError) error = NULL;
+      g_autofree char *note = NULL;
+      DuContext *context;
+      DuType type;
+      const DuBackend *backend = du_backend_open (cases[i].kind, cases[i].precision, cases[i].threads, -1,
+          training, &context, &type, &note, &error);
+
+      g_test_message ("case %u: %s", i, error ? error->message : note ? note : "");
+      if (cases[i].code >= 0) {
+        g_assert_error (error, DU_ERROR, cases[i].code);
+        g_assert_null (note);
+        continue;
+      }
+      g_assert_no_error (error);
+      /* On a CPU auto is bf16 or a note that says why not, and f32 for training. */
+      if (training || cases[i].kind == DU_BACKEND_REFERENCE || note)
+        g_assert_cmpint (type, ==, DU_TYPE_F32);
+      else if (cases[i].precision == DU_PRECISION_AUTO)
+        g_assert_cmpint (type, ==, DU_TYPE_BF16);
+      backend->close (context);
+    }
+  g_assert_cmpint (du_backend_threads (3), ==, 3);
+  g_assert_cmpint (du_backend_threads (0), >=, 1);
+}
+
+int
+main (int argc, char **argv)
+{
+  static const Case cases[] = {
+    { DU_BACKEND_REFERENCE, "sigmoid", 1e-6 },
+    { DU_BACKEND_REFERENCE, "residual", 1e-6 },
+    { DU_BACKEND_CPU, "sigmoid", 1e-5 },
+    { DU_BACKEND_CPU, "residual", 1e-5 },
+  };
+
+  g_test_init (&argc, &argv, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autofree char *path = g_strdup_printf ("/network/pytorch/%s/%s",
+        cases[i].kind == DU_BACKEND_CPU ? "onednn" : "reference", cases[i].fixture);
+
+    g_test_add_data_func (path, &cases[i], test_pytorch);
+  }
+  g_test_add_func ("/network/sharing", test_sharing);
+  g_test_add_func ("/network/no-memory", test_no_memory);
+  g_test_add_func ("/network/cache", test_cache);
+  g_test_add_func ("/network/sizes", test_sizes);
+  g_test_add_func ("/network/choice", test_choice);
+  return g_test_run ();
+}
