@@ -42,7 +42,7 @@ largest (const float *values, gsize count)
   return max;
 }
 
-/* Largest difference, relative to the largest reference value or to floor where that is larger. */
+/* Differences are relative to the largest reference value, or to floor where that is larger. */
 static void
 compare (const CaseData *expected, const CaseData *got, const Target *target, CaseArray array, gsize at,
     gsize count, double floor)
@@ -55,8 +55,8 @@ compare (const CaseData *expected, const CaseData *got, const Target *target, Ca
       g_autofree char *description = case_describe (expected->test);
 
       g_error ("%s %s: %s: %s [%" G_GSIZE_FORMAT "] is %g, should be %g; the largest is %g, tolerance %g",
-          target->backend->name, du_type_name (target->type), description, case_array_names[array], i, b[i], a[i],
-          scale, tolerance * scale);
+          target->backend->name, du_type_name (target->type), description, case_array_names[array], i, b[i],
+          a[i], scale, tolerance * scale);
     }
 }
 
@@ -97,8 +97,8 @@ check_case (const Target *target, DuContext *reference, DuContext *context, cons
       && !(s->kind == DU_ROW_CONV && test->fill == FILL_RANDOM)) {
     double inputs = MAX (1, largest (expected.values[GIVEN_INPUT], expected.count[GIVEN_INPUT]));
 
-    compare (&expected, &got, target, RESULT_GRADIENT_INPUT, 0, expected.count[RESULT_GRADIENT_INPUT], natural);
-    compare (&expected, &got, target, RESULT_GRADIENT_SKIP, 0, expected.count[RESULT_GRADIENT_SKIP], natural);
+    for (CaseArray a = RESULT_GRADIENT_INPUT; a <= RESULT_GRADIENT_SKIP; a++)
+      compare (&expected, &got, target, a, 0, expected.count[a], natural);
     for (int tensor = 0; tensor < 4; tensor++) {
       gsize at, count;
 
@@ -128,15 +128,15 @@ check_rows (gconstpointer data, DuRowKind kind)
     for (guint in = 0; in < G_N_ELEMENTS (channels) + N_FILLS; in++)
       for (int variant = 0; variant < (kind == DU_ROW_CONV ? 8 : kind == DU_ROW_HEAD ? 4 : 2); variant++) {
         gboolean extreme = in >= G_N_ELEMENTS (channels);
-        BackendCase test = { .shape = { .kind = kind, .mode = variant & 1 ? DU_MODE_TRAINING : DU_MODE_INFERENCE,
-                                 .n = 1 + turn % 3, .height = sizes[size][0], .width = sizes[size][1],
-                                 .channels_in = channels[extreme ? 2 + in % 2 : in],
+        BackendCase test = { .shape = { .kind = kind, .n = 1 + turn % 3, .height = sizes[size][0],
+                                 .width = sizes[size][1], .channels_in = channels[extreme ? 2 + in % 2 : in],
                                  .channels_out = channels[(in + turn * 3 + size) % G_N_ELEMENTS (channels)] },
           .fill = extreme ? in - G_N_ELEMENTS (channels) : turn / 2 % 4 == 3 ? FILL_RANDOM : FILL_LATTICE,
           .accumulate = turn / 3 % 2 };
         DuOpShape *s = &test.shape;
 
         turn++;
+        s->mode = variant & 1 ? DU_MODE_TRAINING : DU_MODE_INFERENCE;
         if (kind == DU_ROW_CONV) {
           s->bn = variant >> 1 & 1;
           if (variant & 4) {
