@@ -1,0 +1,290 @@
+/* Sessions: one worker thread each, which alone touches the back end's context. OpenMP keeps its team of
+ * threads per calling thread, so that one caller also means one team.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "network.h"
+
+enum
+{
+  KEPT_NETWORKS = 3, /* sizes that stay prepared */
+};
+
+typedef struct
+{
+  int n, height, width;
+  const float *input;
+  float *output;
+  gboolean done, ok; /* under the session's lock */
+  GError *error;
+} Job;
+
+struct _DuSession
+{
+  int references; /* under sessions_lock */
+  DuModel *model;
+  DuSessionOptions options; /* as first asked for, threads resolved */
+  GThread *worker;
+  GAsyncQueue *jobs; /* of Job, borrowed from the callers that wait for them; stop_job ends the worker */
+  GMutex lock;
+  GCond done; /* some job is */
+
+  /* The worker's, constant once the session is open. */
+  const DuBackend *backend;
+  DuContext *context;
+  DuType type;
+  char *device, *note;
+};
+
+static Job stop_job;
+
+/* All that live, each equal to no other. */
+static GMutex sessions_lock;
+static GPtrArray *sessions;
+
+void
+du_session_options_init (DuSessionOptions *options)
+{
+  *options = (DuSessionOptions){ .device = -1 };
+}
+
+static gboolean
+finish (DuSession *session, Job *job, gboolean ok)
+{
+  g_mutex_lock (&session->lock);
+  job->ok = ok;
+  job->done = TRUE;
+  g_cond_broadcast (&session->done);
+  g_mutex_unlock (&session->lock);
+  return ok;
+}
+
+static gboolean
+wait_for (DuSession *session, Job *job, GError **error)
+{
+  g_mutex_lock (&session->lock);
+  while (!job->done)
+    g_cond_wait (&session->done, &session->lock);
+  g_mutex_unlock (&session->lock);
+  if (job->error)
+    g_propagate_error (error, job->error);
+  return job->ok;
+}
+
+/* The model's block stays on the device no longer than packing takes. */
+static gboolean
+load_model (DuSession *session, DuNetwork *network, GError **error)
+{
+  const DuBackend *backend = session->backend;
+  gsize count = du_config_n_parameters (&network->config);
+  DuBuffer *block;
+  gboolean ok;
+
+  if (network->version == 1)
+    return TRUE;
+  block = backend->buffer_new (session->context, DU_TYPE_F32, count, error);
+  ok = block && backend->upload (session->context, block, 0, du_model_parameters (session->model), count, error)
+       && du_network_load (network, block, 1, error)
+       && (!backend->synchronise || backend->synchronise (session->context, error));
+  backend->buffer_free (session->context, block);
+  return ok;
+}
+
+static gboolean
+run (DuSession *session, DuNetworkCache *networks, Job *job)
+{
+  const DuBackend *backend = session->backend;
+  DuNetwork *network = du_network_cache_get (networks, DU_MODE_INFERENCE, job->n, job->height, job->width,
+      &job->error);
+
+  return network && load_model (session, network, &job->error)
+         && backend->upload (session->context, network->picture, 0, job->input, network->n_samples, &job->error)
+         && du_network_forward (network, NULL, &job->error)
+         && backend->download (session->context, network->prediction, 0, job->output, network->n_samples,
+             &job->error);
+}
+
+typedef struct
+{
+  DuSession *session;
+  Job opened;
+} Start;
+
+static gpointer
+work (gpointer data)
+{
+  Start *start = data; /* the opener's, gone once it is told */
+  DuSession *session = start->session;
+  const DuSessionOptions *options = &session->options;
+  DuNetworkCache networks;
+  Job *job;
+
+  session->backend = du_backend_open (options->backend, options->precision, options->threads, options->device,
+      FALSE, &session->context, &session->type, &session->note, &start->opened.error);
+  if (session->backend)
+    session->device = g_strdup (session->backend->device (session->context));
+  if (!finish (session, &start->opened, session->backend != NULL))
+    return NULL;
+  du_network_cache_init (&networks, session->backend, session->context, session->type,
+      du_model_config (session->model), KEPT_NETWORKS);
+  while ((job = g_async_queue_pop (session->jobs)) != &stop_job)
+    finish (session, job, run (session, &networks, job));
+  du_network_cache_clear (&networks);
+  session->backend->close (session->context);
+  return NULL;
+}
+
+/* Of a session that is in no list. */
+static void
+session_free (DuSession *session)
+{
+  if (session->worker) {
+    g_async_queue_push (session->jobs, &stop_job);
+    g_thread_join (session->worker);
+  }
+  g_async_queue_unref (session->jobs);
+  g_mutex_clear (&session->lock);
+  g_cond_clear (&session->done);
+  g_free (session->device);
+  g_free (session->note);
+  du_model_unref (session->model);
+  g_free (session);
+}
+
+static DuSession *
+session_new (DuModel *model, const DuSessionOptions *options, GError **error)
+{
+  DuSession *session = g_new0 (DuSession, 1);
+  Start start = { .session = session };
+  gboolean ok;
+
+  session->model = du_model_ref (model);
+  session->options = *options;
+  session->jobs = g_async_queue_new ();
+  g_mutex_init (&session->lock);
+  g_cond_init (&session->done);
+  session->worker = g_thread_try_new ("deblurunet", work, &start, error);
+  ok = session->worker != NULL && wait_for (session, &start.opened, error);
+  if (!ok)
+    g_clear_pointer (&session, session_free);
+  return session;
+}
+
+/* Whether two sessions of one model are one: they were asked for the same, or got the same. */
+static gboolean
+same_request (const DuSession *a, const DuSession *b)
+{
+  return a->options.backend == b->options.backend && a->options.precision == b->options.precision;
+}
+
+static gboolean
+same_result (const DuSession *a, const DuSession *b)
+{
+  return a->backend == b->backend && a->type == b->type && g_strcmp0 (a->note, b->note) == 0;
+}
+
+/* sessions_lock is held. */
+static DuSession *
+find_session (const DuSession *wanted, gboolean (*same) (const DuSession *, const DuSession *))
+{
+  for (guint i = 0; i < sessions->len; i++) {
+    DuSession *session = sessions->pdata[i];
+
+    if (session->model == wanted->model && session->options.threads == wanted->options.threads
+        && session->options.device == wanted->options.device && same (session, wanted))
+      return session;
+  }
+  return NULL;
+}
+
+DuSession *
+du_session_open (DuModel *model, const DuSessionOptions *options, GError **error)
+{
+  DuSession wanted = { .model = model, .options = *options }, *session, *opened = NULL;
+
+  wanted.options.threads = du_backend_threads (options->threads);
+  g_mutex_lock (&sessions_lock);
+  if (!sessions)
+    sessions = g_ptr_array_new ();
+  session = find_session (&wanted, same_request);
+  if (!session && (opened = session_new (model, &wanted.options, error))) {
+    session = find_session (opened, same_result);
+    if (!session) {
+      session = g_steal_pointer (&opened);
+      g_ptr_array_add (sessions, session);
+    }
+  }
+  if (session)
+    session->references++;
+  g_mutex_unlock (&sessions_lock);
+  if (opened)
+    session_free (opened);
+  return session;
+}
+
+DuSession *
+du_session_ref (DuSession *session)
+{
+  g_mutex_lock (&sessions_lock);
+  session->references++;
+  g_mutex_unlock (&sessions_lock);
+  return session;
+}
+
+void
+du_session_unref (DuSession *session)
+{
+  gboolean last;
+
+  if (!session)
+    return;
+  g_mutex_lock (&sessions_lock);
+  last = --session->references == 0;
+  if (last) {
+    g_ptr_array_remove_fast (sessions, session);
+    if (!sessions->len)
+      g_clear_pointer (&sessions, g_ptr_array_unref);
+  }
+  g_mutex_unlock (&sessions_lock);
+  if (last)
+    session_free (session);
+}
+
+const char *
+du_session_backend (const DuSession *session)
+{
+  return session->backend->name;
+}
+
+const char *
+du_session_precision (const DuSession *session)
+{
+  return du_type_name (session->type);
+}
+
+const char *
+du_session_device (const DuSession *session)
+{
+  return session->device;
+}
+
+const char *
+du_session_note (const DuSession *session)
+{
+  return session->note;
+}
+
+DuModel *
+du_session_model (const DuSession *session)
+{
+  return session->model;
+}
+
+gboolean
+du_session_forward (DuSession *session, int n, int height, int width, const float *input, float *output,
+    GError **error)
+{
+  Job job = { .n = n, .height = height, .width = width, .input = input, .output = output };
+
+  g_async_queue_push (session->jobs, &job);
+  return wait_for (session, &job, error);
+}
