@@ -5,9 +5,6 @@
 
 #include <sched.h>
 
-/* Until it has landed. */
-#pragma weak du_backend_onednn
-
 enum
 {
   MAX_THREADS = 1024,
@@ -68,10 +65,6 @@ du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int dev
   *note = NULL;
   if (!check_request (kind, precision, threads, error))
     return NULL;
-  if (!backend) {
-    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "this build has not that back end");
-    return NULL;
-  }
   if (training && !backend->backward) {
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
         "the back end %s does not train: take another", backend->name);

@@ -19,10 +19,12 @@ from unet import PAPER_BN, UNet
 
 STEPS = 10
 LEARNING_RATE = 1e-3
+# The seeds are ones with which rounding to float32 grows little in ten steps: with others a value next to a
+# kink of a ReLU decides.
 CASES = (
-    # name, base width, bn, head, pictures, height, width
-    ("sigmoid", 2, PAPER_BN, "sigmoid", 2, 16, 32),
-    ("residual", 2, PAPER_BN, "residual", 2, 32, 48),
+    # name, seed, base width, bn, head, pictures, height, width
+    ("sigmoid", 41, 2, PAPER_BN, "sigmoid", 2, 16, 32),
+    ("residual", 29, 2, PAPER_BN, "residual", 2, 32, 48),
 )
 
 
@@ -99,7 +101,7 @@ def main():
     index = configparser.ConfigParser()
     torch.set_num_threads(1)
     with open(folder / "network.f32", "wb") as data:
-        for seed, (name, base_width, bn, head, n, height, width) in enumerate(CASES, 12):
+        for name, seed, base_width, bn, head, n, height, width in CASES:
             index[name] = {"base_width": base_width, "bn": ",".join(bn), "head": head, "n": n, "height": height,
                            "width": width, "learning_rate": LEARNING_RATE}
             for array, values in arrays(seed, base_width, bn, head, n, height, width):
