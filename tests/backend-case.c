@@ -360,48 +360,76 @@ pass (Run *run, gboolean again)
       fail (run, "a gap of the parameters' gradient is written", i);
 }
 
-void
-case_run (CaseData *data, const DuBackend *backend, DuContext *context, DuType type)
+static void
+load (Run *run, const float *block)
 {
-  const DuOpShape *s = &data->test->shape;
-  Run run = { data, backend, context, type };
+  DuOpParameters parameters = { run->buffers[GIVEN_BLOCK], run->data->at };
   GError *error = NULL;
-  DuOpParameters parameters = { .at = data->at };
+
+  if (!parameters.block)
+    return;
+  upload (run, GIVEN_BLOCK, block);
+  g_assert_true (run->backend->load (run->context, run->op, &parameters, &error));
+  g_assert_no_error (error);
+}
+
+static void
+start (Run *run)
+{
+  const CaseData *data = run->data;
+  GError *error = NULL;
 
   for (CaseArray a = 0; a < N_ARRAYS; a++)
     if (data->count[a] && a != GIVEN_START_INPUT && a != GIVEN_START_SKIP) {
-      run.buffers[a] = backend->buffer_new (context, type_of (s, a, type),
+      run->buffers[a] = run->backend->buffer_new (run->context, type_of (&data->test->shape, a, run->type),
           front (a) + data->count[a] + N_CANARIES, &error);
       g_assert_no_error (error);
       if (a < RESULT_OUTPUT)
-        upload (&run, a, data->values[a]);
+        upload (run, a, data->values[a]);
     }
-  run.op = backend->prepare (context, s, &error);
+  run->op = run->backend->prepare (run->context, &data->test->shape, &error);
   g_assert_no_error (error);
-  g_assert_nonnull (run.op);
-  parameters.block = run.buffers[GIVEN_BLOCK];
-  if (parameters.block) {
-    /* Others first: nothing of them may stay. */
-    g_autofree float *others = g_new (float, data->count[GIVEN_BLOCK]);
+  g_assert_nonnull (run->op);
+}
 
-    for (gsize i = 0; i < data->count[GIVEN_BLOCK]; i++)
-      others[i] = 3;
-    upload (&run, GIVEN_BLOCK, others);
-    g_assert_true (backend->load (context, run.op, &parameters, &error));
-    pass (&run, FALSE);
-    upload (&run, GIVEN_BLOCK, data->values[GIVEN_BLOCK]);
-    g_assert_true (backend->load (context, run.op, &parameters, &error));
-    g_assert_no_error (error);
-    if (s->mode == DU_MODE_INFERENCE) {
-      backend->buffer_free (context, run.buffers[GIVEN_BLOCK]);
-      run.buffers[GIVEN_BLOCK] = NULL;
-    }
+static void
+stop (Run *run)
+{
+  for (CaseArray a = 0; a < N_ARRAYS; a++)
+    run->backend->buffer_free (run->context, run->buffers[a]);
+  run->backend->op_free (run->context, run->op);
+}
+
+void
+case_run_reference (CaseData *data, DuContext *context)
+{
+  Run run = { data, &du_backend_reference, context, DU_TYPE_F32 };
+
+  start (&run);
+  load (&run, data->values[GIVEN_BLOCK]);
+  pass (&run, FALSE);
+  stop (&run);
+}
+
+void
+case_run (CaseData *data, const DuBackend *backend, DuContext *context, DuType type)
+{
+  Run run = { data, backend, context, type };
+  g_autofree float *others = g_new (float, data->count[GIVEN_BLOCK]);
+
+  for (gsize i = 0; i < data->count[GIVEN_BLOCK]; i++)
+    others[i] = 3;
+  start (&run);
+  load (&run, others);
+  pass (&run, FALSE);
+  load (&run, data->values[GIVEN_BLOCK]);
+  if (data->test->shape.mode == DU_MODE_INFERENCE) {
+    backend->buffer_free (context, run.buffers[GIVEN_BLOCK]);
+    run.buffers[GIVEN_BLOCK] = NULL;
   }
   pass (&run, FALSE);
   pass (&run, TRUE);
-  for (CaseArray a = 0; a < N_ARRAYS; a++) {
+  for (CaseArray a = 0; a < N_ARRAYS; a++)
     check_untouched (&run, a);
-    backend->buffer_free (context, run.buffers[a]);
-  }
-  backend->op_free (context, run.op);
+  stop (&run);
 }

@@ -62,9 +62,11 @@ void case_data_clear (CaseData *data);
 /* Where a row's trainable tensors stand in the blocks: 0 weight, 1 bias, 2 BN scale, 3 BN shift; FALSE where
  * the row has it not. */
 gboolean case_tensor (const CaseData *data, int tensor, gsize *at, gsize *count);
-/* Fills the results. Aborts the test where an output is not written, anything else is, or a second pass
- * gives other bits. */
+/* Fills the results. Aborts the test where anything else is written, other parameters that were loaded before
+ * remain, or a second pass gives other bits. */
 void case_run (CaseData *data, const DuBackend *backend, DuContext *context, DuType type);
+/* The same without the checks, by the reference in float32. */
+void case_run_reference (CaseData *data, DuContext *context);
 
 /* Uniform in [0, 1), the same everywhere. */
 double case_random (guint64 *state);

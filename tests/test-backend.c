@@ -86,7 +86,7 @@ check_case (const Target *target, DuContext *reference, DuContext *context, cons
 
   case_data_init (&expected, test, target->type, seed);
   case_data_init (&got, test, target->type, seed);
-  case_run (&expected, &du_backend_reference, reference, DU_TYPE_F32);
+  case_run_reference (&expected, reference);
   case_run (&got, target->backend, context, target->type);
   natural = natural_gradient (&expected);
   compare (&expected, &got, target, RESULT_OUTPUT, 0, expected.count[RESULT_OUTPUT], 1e-30);
@@ -227,7 +227,7 @@ check_differences (DuContext *context, const BackendCase *test)
   DuOp *op;
 
   case_data_init (&data, test, DU_TYPE_F32, 5);
-  case_run (&data, backend, context, DU_TYPE_F32);
+  case_run_reference (&data, context);
   op = backend->prepare (context, &test->shape, NULL);
   for (CaseArray a = 0; a < N_ARRAYS; a++)
     if (data.count[a])
@@ -289,6 +289,316 @@ test_differences (void)
   du_backend_reference.close (context);
 }
 
+/* ---- what is no row ----------------------------------------------------------------------------------- */
+
+/* A context and a buffer of its back end that is released with it. */
+typedef struct
+{
+  const DuBackend *backend;
+  DuContext *context;
+  GPtrArray *buffers;
+} Bench;
+
+static gboolean
+bench_open (Bench *bench, const Target *target, int threads)
+{
+  *bench = (Bench){ target->backend, open_context (target, threads), g_ptr_array_new () };
+  return bench->context != NULL;
+}
+
+static void
+bench_close (Bench *bench)
+{
+  for (guint i = 0; i < bench->buffers->len; i++)
+    bench->backend->buffer_free (bench->context, bench->buffers->pdata[i]);
+  g_ptr_array_unref (bench->buffers);
+  if (bench->context)
+    bench->backend->close (bench->context);
+}
+
+static DuBuffer *
+bench_buffer (Bench *bench, DuType type, const float *values, gsize count)
+{
+  g_autoptr (GError) error = NULL;
+  DuBuffer *buffer = bench->backend->buffer_new (bench->context, type, count, &error);
+
+  g_assert_no_error (error);
+  g_ptr_array_add (bench->buffers, buffer);
+  g_assert_true (bench->backend->upload (bench->context, buffer, 0, values, count, &error));
+  return buffer;
+}
+
+static void
+bench_read (Bench *bench, const DuBuffer *buffer, float *values, gsize count)
+{
+  g_assert_true (bench->backend->download (bench->context, buffer, 0, values, count, NULL));
+}
+
+static guint32
+bits_of (float value)
+{
+  guint32 bits;
+
+  memcpy (&bits, &value, sizeof bits);
+  return bits;
+}
+
+/* bf16 is the upper half of float32: what comes back is the nearer of the two neighbours, on a tie the one
+ * whose last place is even. */
+static void
+check_bf16 (float value, float got)
+{
+  guint32 bits = bits_of (value), low = bits & 0xffff0000, rest = bits & 0xffff, expected;
+
+  if (isnan (value)) {
+    g_assert_true (isnan (got));
+    return;
+  }
+  expected = rest > 0x8000 || (rest == 0x8000 && low & 0x10000) ? low + 0x10000 : low;
+  if (bits_of (got) != expected)
+    g_error ("%a (%08x) comes back from bf16 as %a (%08x), should be %08x", value, bits, got, bits_of (got),
+        expected);
+}
+
+static void
+test_transfer (gconstpointer data)
+{
+  const Target *target = data;
+  const gsize count = 100003, at = 7;
+  g_autofree float *values = g_new (float, count + at), *got = g_new (float, count + at);
+  guint64 state = 8;
+  Bench bench;
+  DuBuffer *buffer;
+
+  if (bench_open (&bench, target, 2)) {
+    for (gsize i = 0; i < count + at; i++) {
+      /* every exponent and sign; then ties and their neighbours */
+      guint32 bits = case_random (&state) * 4294967296.;
+
+      if (i % 4 == 1)
+        bits = (bits & 0xffff0000) + 0x7fff + i / 4 % 3;
+      memcpy (values + i, &bits, sizeof bits);
+    }
+    values[at] = INFINITY;
+    values[at + 1] = -INFINITY;
+    values[at + 2] = NAN;
+    values[at + 3] = G_MAXFLOAT; /* rounds to an infinity */
+    values[at + 4] = 1e-45f;
+    values[at + 5] = -0.f;
+    buffer = bench_buffer (&bench, target->type, values, count + at);
+    bench_read (&bench, buffer, got, count + at);
+    for (gsize i = 0; i < count + at; i++)
+      if (target->type == DU_TYPE_BF16)
+        check_bf16 (values[i], got[i]);
+      else
+        g_assert_true (bits_of (values[i]) == bits_of (got[i]));
+    /* A part in the middle; the rest stays. */
+    for (gsize i = 0; i < count + at; i++)
+      got[i] = 3;
+    g_assert_true (target->backend->upload (bench.context, buffer, at, got, 11, NULL));
+    bench_read (&bench, buffer, got, count + at);
+    for (gsize i = at; i < at + 11; i++)
+      g_assert_cmpfloat (got[i], ==, 3);
+    g_assert_cmpfloat (got[at - 1], !=, 3);
+    g_assert_cmpfloat (got[at + 11], !=, 3);
+    g_assert_true (target->backend->download (bench.context, buffer, at + 10, got, 1, NULL));
+    g_assert_cmpfloat (got[0], ==, 3);
+    g_assert_cmpfloat (got[1], !=, 3);
+  }
+  bench_close (&bench);
+}
+
+/* Adam in double over several steps, some gradients always zero, some huge, some that stop. */
+static void
+test_adam (gconstpointer data)
+{
+  const Target *target = data;
+  const gsize count = 100003, given = count + 5; /* the last five are not to be touched */
+  const double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-7, gradient_sizes[] = { 0, 1e4, 1, 1e-19, 1e-3 };
+  g_autofree float *first = g_new (float, given);
+  float *values[4];
+  g_autofree double *p = g_new (double, given), *m = g_new0 (double, given), *v = g_new0 (double, given);
+
+  if (!target->backend->adam) {
+    g_test_skip ("the back end only infers");
+    return;
+  }
+  for (int threads = 1; threads <= 3; threads++) {
+    DuBuffer *buffers[4]; /* parameters, gradient, moments */
+    guint64 state = 9;
+    Bench bench;
+
+    if (!bench_open (&bench, target, threads)) {
+      bench_close (&bench);
+      return;
+    }
+    for (int b = 0; b < 4; b++) {
+      values[b] = g_new0 (float, given);
+      for (gsize i = 0; b == 0 && i < given; i++)
+        p[i] = values[b][i] = (float) (2 * case_random (&state) - 1);
+      buffers[b] = bench_buffer (&bench, DU_TYPE_F32, values[b], given);
+    }
+    memset (m, 0, given * sizeof *m);
+    memset (v, 0, given * sizeof *v);
+    for (guint64 step = 1; step <= 12; step++) {
+      DuAdam adam = { 1e-2 / step, beta1, beta2, epsilon, step, 0.25 };
+
+      for (gsize i = 0; i < given; i++) {
+        double size = i % 5 == 2 && step > 3 ? 0 : gradient_sizes[i % 5];
+        double g = values[1][i] = (float) ((2 * case_random (&state) - 1) * size);
+
+        g *= adam.scale;
+        m[i] = beta1 * m[i] + (1 - beta1) * g;
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g;
+        if (i < count)
+          p[i] -= adam.learning_rate * (m[i] / (1 - pow (beta1, step)))
+                  / (sqrt (v[i] / (1 - pow (beta2, step))) + epsilon);
+      }
+      g_assert_true (target->backend->upload (bench.context, buffers[1], 0, values[1], given, NULL));
+      g_assert_true (target->backend->adam (bench.context, &adam, count, buffers[0], buffers[1], buffers[2],
+          buffers[3], NULL));
+    }
+    for (int b = 0; b < 4; b++)
+      bench_read (&bench, buffers[b], values[b], given);
+    for (gsize i = 0; i < given; i++)
+      if (fabs (values[0][i] - p[i]) > 2e-6 || (i >= count && values[0][i] != (float) p[i]))
+        g_error ("Adam: parameter %" G_GSIZE_FORMAT " is %.9g, should be %.9g", i, values[0][i], p[i]);
+    for (gsize i = 0; i < count; i++) {
+      double scale = MAX (fabs (m[i]), gradient_sizes[i % 5]); /* m is a sum of either sign */
+
+      g_assert_cmpfloat (fabs (values[2][i] - m[i]), <=, 1e-7 * scale + 1e-37);
+      g_assert_cmpfloat (fabs (values[3][i] - v[i]), <=, 1e-6 * fabs (v[i]) + 1e-37);
+    }
+    if (threads == 1)
+      memcpy (first, values[0], given * sizeof *first);
+    g_assert_cmpmem (first, given * sizeof *first, values[0], given * sizeof *first);
+    for (int b = 0; b < 4; b++)
+      g_free (values[b]);
+    bench_close (&bench);
+  }
+}
+
+static void
+test_norm (gconstpointer data)
+{
+  const Target *target = data;
+  const gsize counts[] = { 1, 7, 1000, 300007 };
+  g_autofree float *values = g_new (float, 300007 + 1);
+  guint64 state = 10;
+  double norm;
+  Bench bench;
+
+  if (!target->backend->norm)
+    g_test_skip ("the back end only infers");
+  else if (bench_open (&bench, target, 2)) {
+    for (guint c = 0; c < G_N_ELEMENTS (counts); c++) {
+      const float bad[] = { NAN, INFINITY, -INFINITY };
+      gsize count = counts[c];
+      DuBuffer *buffer = bench_buffer (&bench, DU_TYPE_F32, values, count + 1);
+      double sum = 0;
+
+      for (gsize i = 0; i < count; i++) {
+        values[i] = (float) ((2 * case_random (&state) - 1) * (i % 1000 == 0 ? 1e18 : 1));
+        sum += (double) values[i] * values[i];
+      }
+      values[count] = NAN; /* behind the end */
+      target->backend->upload (bench.context, buffer, 0, values, count + 1, NULL);
+      g_assert_true (target->backend->norm (bench.context, buffer, count, &norm, NULL));
+      g_assert_cmpfloat (fabs (norm - sqrt (sum)), <=, 1e-6 * sqrt (sum));
+      for (guint b = 0; b < G_N_ELEMENTS (bad); b++) {
+        target->backend->upload (bench.context, buffer, count - 1, bad + b, 1, NULL);
+        g_assert_true (target->backend->norm (bench.context, buffer, count, &norm, NULL));
+        g_assert_false (isfinite (norm));
+      }
+    }
+    bench_close (&bench);
+  }
+}
+
+static void
+test_blend (gconstpointer data)
+{
+  const Target *target = data;
+  const gsize count = 100003, at = 5, from_at = 11;
+  const double decays[] = { 0, 0.5, 0.99, 0.9999, 1 };
+  const gsize given = count + 16;
+  g_autofree float *a = g_new (float, given), *b = g_new (float, given), *got = g_new (float, given);
+  guint64 state = 11;
+  Bench bench;
+
+  if (!target->backend->blend) {
+    g_test_skip ("the back end only infers");
+    return;
+  }
+  if (bench_open (&bench, target, 2))
+    for (guint d = 0; d < G_N_ELEMENTS (decays); d++) {
+      DuBuffer *to, *from;
+
+      for (gsize i = 0; i < given; i++) {
+        a[i] = (float) (2 * case_random (&state) - 1);
+        b[i] = (float) (2 * case_random (&state) - 1);
+      }
+      to = bench_buffer (&bench, DU_TYPE_F32, a, given);
+      from = bench_buffer (&bench, DU_TYPE_F32, b, given);
+      g_assert_true (target->backend->blend (bench.context, decays[d], to, at, from, from_at, count, NULL));
+      bench_read (&bench, to, got, given);
+      for (gsize i = 0; i < given; i++) {
+        double expected = a[i];
+
+        if (i >= at && i < at + count)
+          expected = decays[d] * a[i] + (1 - decays[d]) * b[i - at + from_at];
+        g_assert_cmpfloat (fabs (got[i] - expected), <=, 1e-7);
+      }
+      g_assert_cmpfloat (got[at - 1], ==, a[at - 1]);
+      g_assert_cmpfloat (got[at + count], ==, a[at + count]);
+    }
+  bench_close (&bench);
+}
+
+static void
+test_loss (gconstpointer data)
+{
+  const Target *target = data;
+  const int n = 2, height = 13, width = 57;
+  const gsize count = (gsize) n * height * width * 3;
+  g_autofree float *values = g_new (float, 2 * count), *expected = g_new (float, count);
+  g_autofree float *got = g_new (float, count);
+  g_autoptr (GError) error = NULL;
+  guint64 state = 12;
+  Bench bench;
+
+  if (!target->backend->loss) {
+    g_test_skip ("the back end only infers");
+    return;
+  }
+  for (gsize i = 0; i < 2 * count; i++)
+    values[i] = (float) case_random (&state);
+  if (bench_open (&bench, target, 2)) {
+    DuBuffer *prediction = bench_buffer (&bench, DU_TYPE_F32, values, count);
+    DuBuffer *truth = bench_buffer (&bench, DU_TYPE_F32, values + count, count);
+    DuBuffer *gradient = bench_buffer (&bench, DU_TYPE_F32, values, count);
+
+    double value;
+
+    for (DuLoss loss = DU_LOSS_MSE; loss <= DU_LOSS_LOG_MSE; loss++) {
+      double right = du_loss (loss, 1e-3, n, height, width, 3, values, values + count, expected), scale;
+
+      g_assert_true (target->backend->loss (bench.context, loss, 1e-3, n, height, width, prediction, truth,
+          gradient, &value, &error));
+      g_assert_no_error (error);
+      bench_read (&bench, gradient, got, count);
+      g_assert_cmpfloat (fabs (value - right), <=, 1e-6 * fabs (right));
+      scale = largest (expected, count);
+      for (gsize i = 0; i < count; i++)
+        g_assert_cmpfloat (fabs (got[i] - expected[i]), <=, 1e-5 * scale);
+    }
+    g_assert_false (target->backend->loss (bench.context, DU_LOSS_SSIM, 0, n, 10, width, prediction, truth,
+        gradient, &value, &error));
+    g_assert_error (error, DU_ERROR, DU_ERROR_ARGUMENT);
+  }
+  bench_close (&bench);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -297,7 +607,9 @@ main (int argc, char **argv)
   {
     const char *name;
     GTestDataFunc function;
-  } tests[] = { { "conv", test_conv }, { "pool", test_pool }, { "up", test_up }, { "head", test_head } };
+  } tests[] = { { "conv", test_conv }, { "pool", test_pool }, { "up", test_up }, { "head", test_head },
+    { "transfer", test_transfer }, { "adam", test_adam }, { "norm", test_norm }, { "blend", test_blend },
+    { "loss", test_loss } };
 
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/backend/reference/finite-differences", test_differences);
