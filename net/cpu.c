@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cpu.h"
 
+#include "half.h"
 #include "loss.h"
 
 #include <float.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* Floats a thread takes at a time, and the least that is worth waking a second thread. */
 #define CHUNK ((gsize) 1 << 15)
@@ -75,7 +77,7 @@ du_cpu_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *valu
 
 #pragma omp parallel for simd num_threads(threads_of (context)) if (count > CHUNK)
     for (gsize i = 0; i < count; i++)
-      to[i] = du_bf16_from_f32 (values[i]);
+      to[i] = du_bf16_from_float (values[i]);
   }
   return TRUE;
 }
@@ -92,7 +94,7 @@ du_cpu_download (DuContext *context, const DuBuffer *buffer, gsize at, float *va
 
 #pragma omp parallel for simd num_threads(threads_of (context)) if (count > CHUNK)
     for (gsize i = 0; i < count; i++)
-      values[i] = du_bf16_to_f32 (from[i]);
+      values[i] = du_bf16_to_float (from[i]);
   }
   return TRUE;
 }

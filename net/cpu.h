@@ -8,8 +8,6 @@
 
 #include "backend.h"
 
-#include <string.h>
-
 typedef struct
 {
   int threads; /* of every parallel loop, at least 1 */
@@ -31,28 +29,6 @@ static inline float *
 du_cpu_f32 (const DuBuffer *buffer)
 {
   return buffer->data;
-}
-
-static inline float
-du_bf16_to_f32 (guint16 value)
-{
-  guint32 bits = (guint32) value << 16;
-  float result;
-
-  memcpy (&result, &bits, sizeof result);
-  return result;
-}
-
-/* To nearest, ties to even; a NaN stays one (quiet), beyond the largest is Inf. */
-static inline guint16
-du_bf16_from_f32 (float value)
-{
-  guint32 bits;
-
-  memcpy (&bits, &value, sizeof bits);
-  if ((bits & 0x7fffffff) > 0x7f800000)
-    return bits >> 16 | 0x40;
-  return (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
 }
 
 /* Bytes aligned to DU_CPU_ALIGNMENT, free() gives them back; NULL with DU_ERROR_MEMORY. what: for the

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const char *const loss_names[] = { "mse", "mae", "ssim", "charbonnier", "log-mse" };
 

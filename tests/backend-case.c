@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backend-case.h"
 
-#include "cpu.h"
+#include "half.h"
 
 #include <math.h>
+#include <string.h>
 
 #define CANARY 1024.f /* exact in every type */
 
@@ -71,7 +72,7 @@ activation (Fill fill, guint64 *state)
 static float
 rounded (DuType type, float value)
 {
-  return type == DU_TYPE_BF16 ? du_bf16_to_f32 (du_bf16_from_f32 (value)) : value;
+  return type == DU_TYPE_BF16 ? du_bf16_to_float (du_bf16_from_float (value)) : value;
 }
 
 /* Types of the row's activations: the picture's, the prediction's and the rest. */

@@ -7,7 +7,7 @@
 #include <math.h>
 #include <string.h>
 
-static const DuBackend *const backends[] = { &du_backend_reference };
+static const DuBackend *const backends[] = { &du_backend_reference, &du_backend_onednn };
 static const DuType types[] = { DU_TYPE_F32, DU_TYPE_BF16 };
 
 typedef struct
@@ -42,13 +42,15 @@ largest (const float *values, gsize count)
   return max;
 }
 
-/* Differences are relative to the largest reference value, or to floor where that is larger. */
+/* Differences are relative to the largest reference value, or to floor where that is larger. Denormals may be
+ * flushed to zero. */
 static void
 compare (const CaseData *expected, const CaseData *got, const Target *target, CaseArray array, gsize at,
     gsize count, double floor)
 {
   const float *a = expected->values[array] + at, *b = got->values[array] + at;
-  double tolerance = target->type == DU_TYPE_F32 ? 1e-4 : 2e-2, scale = MAX (largest (a, count), floor);
+  double tolerance = target->type == DU_TYPE_F32 ? 1e-4 : 2e-2;
+  double scale = MAX (largest (a, count), MAX (floor, 1e-30));
 
   for (gsize i = 0; i < count; i++)
     if (!(fabs ((double) a[i] - b[i]) <= tolerance * scale)) {
@@ -60,20 +62,40 @@ compare (const CaseData *expected, const CaseData *got, const Target *target, Ca
     }
 }
 
-/* What gradients before a BN that cancel in theory may be off by, in units of the tolerance: BN takes the
- * mean out of them, so that sums over a channel can be pure rounding. */
+/* How much a training BN enlarges what stands before it, errors too: the largest gamma / deviation. */
 static double
-natural_gradient (const CaseData *data)
+amplification (const CaseData *data)
 {
   const DuOpShape *s = &data->test->shape;
   const float *variance = data->values[RESULT_STATISTICS] + s->channels_out;
-  double max = 1e-30, gradient = largest (data->values[GIVEN_GRADIENT], data->count[GIVEN_GRADIENT]);
+  double max = 0;
 
-  if (s->mode == DU_MODE_TRAINING && s->bn)
-    for (int c = 0; c < s->channels_out; c++)
-      max = MAX (max, gradient * data->values[GIVEN_BLOCK][data->at.bn_scale + c]
-                          / sqrt (variance[c] + DU_BN_EPSILON));
+  if (s->mode != DU_MODE_TRAINING || !s->bn)
+    return 1;
+  for (int c = 0; c < s->channels_out; c++)
+    max = MAX (max, data->values[GIVEN_BLOCK][data->at.bn_scale + c] / sqrt (variance[c] + DU_BN_EPSILON));
   return max;
+}
+
+/* Sums that cancel are pure rounding: an error is measured against the size of what was summed. */
+typedef struct
+{
+  double value;    /* before a BN, of random data: root of the number of terms times a term's deviation */
+  double output;
+  double gradient; /* behind a BN, which takes the mean out of it */
+} Natural;
+
+static Natural
+natural_sizes (const CaseData *data)
+{
+  const DuOpShape *s = &data->test->shape;
+  double value = 0, gradient = 0;
+
+  if (data->test->fill == FILL_RANDOM && s->kind != DU_ROW_POOL)
+    value = sqrt (s->channels_in + (s->kind == DU_ROW_CONV ? s->channels_skip : 0)) / 6;
+  if (s->mode == DU_MODE_TRAINING && s->bn)
+    gradient = largest (data->values[GIVEN_GRADIENT], data->count[GIVEN_GRADIENT]);
+  return (Natural){ value, value * amplification (data), gradient * amplification (data) };
 }
 
 static void
@@ -81,30 +103,31 @@ check_case (const Target *target, DuContext *reference, DuContext *context, cons
 {
   const DuOpShape *s = &test->shape;
   guint64 seed = 1 + s->channels_in * 1000003 + s->channels_out * 10007 + s->width * 101 + test->fill;
-  double pixels = (double) s->n * s->height * s->width, natural;
+  double pixels = (double) s->n * s->height * s->width;
+  Natural natural;
   CaseData expected, got;
 
   case_data_init (&expected, test, target->type, seed);
   case_data_init (&got, test, target->type, seed);
   case_run_reference (&expected, reference);
   case_run (&got, target->backend, context, target->type);
-  natural = natural_gradient (&expected);
-  compare (&expected, &got, target, RESULT_OUTPUT, 0, expected.count[RESULT_OUTPUT], 1e-30);
+  natural = natural_sizes (&expected);
+  compare (&expected, &got, target, RESULT_OUTPUT, 0, expected.count[RESULT_OUTPUT], natural.output);
   for (int half = 0; half < 2; half++) /* mean, variance */
     compare (&expected, &got, target, RESULT_STATISTICS, half * expected.count[RESULT_STATISTICS] / 2,
-        expected.count[RESULT_STATISTICS] / 2, 1e-6);
+        expected.count[RESULT_STATISTICS] / 2, 1e-6 + (half ? natural.value * natural.value : natural.value));
   if (s->mode == DU_MODE_TRAINING && target->backend->backward
       && !(s->kind == DU_ROW_CONV && test->fill == FILL_RANDOM)) {
     double inputs = MAX (1, largest (expected.values[GIVEN_INPUT], expected.count[GIVEN_INPUT]));
 
     for (CaseArray a = RESULT_GRADIENT_INPUT; a <= RESULT_GRADIENT_SKIP; a++)
-      compare (&expected, &got, target, a, 0, expected.count[a], natural);
+      compare (&expected, &got, target, a, 0, expected.count[a], natural.gradient);
     for (int tensor = 0; tensor < 4; tensor++) {
       gsize at, count;
 
       if (case_tensor (&expected, tensor, &at, &count))
         compare (&expected, &got, target, RESULT_GRADIENT_BLOCK, at, count,
-            natural * sqrt (pixels) * (tensor ? 1 : inputs));
+            natural.gradient * sqrt (pixels) * (tensor ? 1 : inputs));
     }
   }
   case_data_clear (&expected);

@@ -4,6 +4,7 @@
 #include "loops.h"
 
 #include "cpu.h"
+#include "half.h"
 
 #include <math.h>
 #include <string.h>
@@ -77,7 +78,7 @@ sum_partials (const DuExtent *e, const float *partials, gsize step, gsize count,
 #undef NAME
 
 #define T guint16
-#define LOAD(x) du_bf16_to_f32 (x)
-#define ROUND(x) du_bf16_from_f32 (x)
+#define LOAD(x) du_bf16_to_float (x)
+#define ROUND(x) du_bf16_from_float (x)
 #define NAME(name) name##_bf16
 #include "loops-typed.h"

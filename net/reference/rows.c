@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <omp.h>
+#include <string.h>
 
 /* What a patch is read from: NHWC, first source, then the skip behind it. */
 typedef struct
