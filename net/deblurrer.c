@@ -155,15 +155,6 @@ gather_tile (DuDeblurrer *deblurrer, const DuFrame *in, int tile, float *to)
       du_tile_axis_position (horizontal, tile % horizontal->count), vertical->tile, horizontal->tile, to);
 }
 
-/* band += weight * weights * (after - before) */
-static void
-add_differences (float *restrict band, const float *restrict before, const float *restrict after,
-    const float *restrict weights, float weight, int n)
-{
-  for (int i = 0; i < n; i++)
-    band[i] += weight * weights[i] * du_pixel_difference (before[i], after[i]);
-}
-
 /* Adds a tile's share of the correction to the band. The first tile of a row clears the lines that the row
  * above did not reach. */
 static void
@@ -191,8 +182,8 @@ blend_tile (DuDeblurrer *deblurrer, int tile, const float *before, const float *
     gsize at = ((gsize) line * horizontal->tile + left) * 3;
 
     if (deblurrer->rows[line] > 0)
-      add_differences (du_band_line (&deblurrer->band, y + line) + 3 * (x + left), before + at, after + at,
-          deblurrer->columns + 3 * left, deblurrer->rows[line], 3 * (right - left));
+      du_band_add (&deblurrer->band, y + line, x + left, right - left, deblurrer->rows[line],
+          deblurrer->columns + 3 * left, before + at, after + at);
   }
 }
 

@@ -14,6 +14,14 @@ enum
   PIECE = 256, /* pixels, even */
 };
 
+/* Compiled for several instruction sets, of which the machine's best is taken when the program is loaded.
+ * For static functions only: clang 14 gives others a name that no other file finds. */
+#ifdef DU_HAVE_TARGET_CLONES
+#define WIDE_VECTORS __attribute__ ((target_clones ("arch=x86-64-v4", "avx2", "default")))
+#else
+#define WIDE_VECTORS
+#endif
+
 /* ---- formats --------------------------------------------------------------------------------- */
 
 /* clang-format off */
@@ -256,7 +264,7 @@ unpack_loop (int step, int bytes, const guint8 *from, int n, int shift, guint ma
 }
 
 /* n samples from a column on. */
-static void
+WIDE_VECTORS static void
 unpack (const DuLayout *layout, const DuComponent *component, const DuFrame *frame, int line, int column, int n,
     float *to)
 {
@@ -284,7 +292,7 @@ correct_loop (int step, int bytes, guint8 *restrict to, const guint8 *restrict f
 }
 
 /* n samples from a column on; difference: R'G'B' at each of them. */
-static void
+WIDE_VECTORS static void
 correct (const DuFrameKind *kind, int component_index, const float *row, const DuFrame *in, DuFrame *out,
     int line, int column, int n, const float *difference)
 {
@@ -301,7 +309,7 @@ correct (const DuFrameKind *kind, int component_index, const float *row, const D
 /* ---- gather ------------------------------------------------------------------------------------ */
 
 /* Chroma at the n <= PIECE pixels from (y, x) on, interpolated linearly. */
-static void
+WIDE_VECTORS static void
 upsample (const DuFrameKind *kind, int component_index, const DuFrame *frame, int y, int x, int n, float *to)
 {
   const DuLayout *layout = kind->layout;
@@ -347,7 +355,7 @@ upsample (const DuFrameKind *kind, int component_index, const DuFrame *frame, in
 }
 
 /* R'G'B' of the n pixels from (y, x) on, all in the frame. */
-static void
+WIDE_VECTORS static void
 gather_line (const DuFrameKind *kind, const DuFrame *frame, int y, int x, int n, float *restrict rgb)
 {
   const DuLayout *layout = kind->layout;
@@ -399,9 +407,24 @@ du_band_line (const DuBand *band, int y)
   return band->data + (gsize) (y % band->lines) * band->width * 3;
 }
 
+WIDE_VECTORS static void
+add_differences (float *restrict band, int n, float weight, const float *restrict weights,
+    const float *restrict before, const float *restrict after)
+{
+  for (int i = 0; i < n; i++)
+    band[i] += weight * weights[i] * du_pixel_difference (before[i], after[i]);
+}
+
+void
+du_band_add (const DuBand *band, int y, int x, int n, float weight, const float *weights, const float *before,
+    const float *after)
+{
+  add_differences (du_band_line (band, y) + 3 * x, 3 * n, weight, weights, before, after);
+}
+
 /* Corrections at the n <= PIECE / 2 chroma samples from (line, column) on: the mean over the pixels that a
  * sample stands for, which are 2 between which it lies, or 3 weighing 1 2 1 on whose middle it is. */
-static void
+WIDE_VECTORS static void
 downsample (const DuFrameKind *kind, const DuComponent *component, const DuBand *band, int line, int column,
     int n, float *restrict to)
 {

@@ -62,6 +62,9 @@ typedef struct
 } DuBand;
 
 float *du_band_line (const DuBand *band, int y);
+/* line y, from pixel x on, += weight * weights * (after - before), all of them 3 n floats. */
+void du_band_add (const DuBand *band, int y, int x, int n, float weight, const float *weights,
+    const float *before, const float *after);
 
 /* Adds the corrections, times strength, to the lines [from, to) of in and writes all their samples to out.
  * from and to are even, or to is the frame's height. Chroma at half resolution reads the band's line from - 1,
