@@ -36,6 +36,18 @@ NAME (add) (int threads, const void *from, void *to, gsize count)
     NAME (add_chunk) ((const T *) from + at, (T *) to + at, n);
 }
 
+static void
+NAME (concat) (const DuExtent *e, const void *a, int a_channels, const void *b, int b_channels, void *to)
+{
+  const gsize a_size = a_channels * sizeof (T), b_size = b_channels * sizeof (T), size = a_size + b_size;
+
+  FOR_CHUNKS (at, count, chunk)
+    for (gsize pixel = at; pixel < at + count; pixel++) {
+      memcpy ((char *) to + pixel * size, (const char *) a + pixel * a_size, a_size);
+      memcpy ((char *) to + pixel * size + a_size, (const char *) b + pixel * b_size, b_size);
+    }
+}
+
 /* ---- pool ------------------------------------------------------------------------------------- */
 
 static inline gboolean
@@ -417,6 +429,7 @@ NAME (head_backward) (const DuExtent *e, const DuHeadBackward *args, float *part
 const DuLoops NAME (du_loops) = {
   NAME (convert),
   NAME (add),
+  NAME (concat),
   NAME (pool),
   NAME (pool_backward),
   NAME (shuffle),

@@ -43,6 +43,9 @@ typedef struct
   /* to += from */
   void (*add) (int threads, const void *from, void *to, gsize count);
 
+  /* to: [pixels, a_channels + b_channels] */
+  void (*concat) (const DuExtent *e, const void *a, int a_channels, const void *b, int b_channels, void *to);
+
   /* e: the output's. positions: of the maximum in its window, 0..3 in raster order, the first of equal ones;
    * or NULL. A NaN is the maximum. */
   void (*pool) (const DuExtent *e, const void *input, void *output, guint8 *positions);
