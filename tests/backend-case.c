@@ -122,7 +122,7 @@ case_tensor (const CaseData *data, int tensor, gsize *at, gsize *count)
 }
 
 static void
-fill_block (CaseData *data, guint64 *state)
+fill_block (CaseData *data, DuType type, guint64 *state)
 {
   const DuOpShape *s = &data->test->shape;
   gsize end = 0, weights = weight_count (s), c = s->channels_out;
@@ -144,7 +144,8 @@ fill_block (CaseData *data, guint64 *state)
   for (gsize i = 0; i < end; i++)
     block[i] = CANARY;
   for (gsize i = 0; i < weights; i++)
-    block[data->at.weight + i] = random ? case_random (state) - 0.5 : whole (state, 4) / 8.;
+    /* Rounded as a back end does: sums that cancel would else show the rounding of the weights. */
+    block[data->at.weight + i] = random ? rounded (type, case_random (state) - 0.5) : whole (state, 4) / 8.;
   for (gsize i = 0; i < c; i++) {
     block[data->at.bias + i] = random ? case_random (state) - 0.5 : (2 * whole (state, 7) + 1) / 16. * scale;
     if (!s->bn)
@@ -178,7 +179,7 @@ case_data_init (CaseData *data, const BackendCase *test, DuType type, guint64 se
       data->count[GIVEN_START_SKIP] = data->count[RESULT_GRADIENT_SKIP] = data->count[GIVEN_SKIP];
   }
   if (s->kind != DU_ROW_POOL)
-    fill_block (data, &state);
+    fill_block (data, type, &state);
   if (!training)
     data->count[RESULT_GRADIENT_BLOCK] = 0;
   for (CaseArray a = 0; a < N_ARRAYS; a++) {
