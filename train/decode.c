@@ -1,0 +1,594 @@
+/* One file through GStreamer: what it is, a pipeline that cannot hang us, upright RGB of the wanted size.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "media.h"
+#include "picture.h"
+
+#include <gst/app/app.h>
+#include <gst/base/base.h>
+#include <gst/tag/tag.h>
+#include <gst/video/video.h>
+#include <errno.h>
+#include <glib/gstdio.h>
+#include <stdio.h>
+#include <string.h>
+
+enum
+{
+  PICTURE_BYTES_MAX = 1 << 29,
+  SNIFF_BYTES = 1 << 16,
+  POLL_MS = 20,
+  STALL_S = 60, /* without a frame: the pipeline hangs */
+};
+
+/* ---- what a file is ------------------------------------------------------------------------ */
+
+/* The first bytes of a file, as many as there are up to SNIFF_BYTES. */
+static GBytes *
+read_start (const char *path, GError **error)
+{
+  g_autofree guint8 *data = g_malloc (SNIFF_BYTES);
+  FILE *file = fopen (path, "rb");
+  gsize length;
+
+  if (!file) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "cannot be opened: %s", g_strerror (errno));
+    return NULL;
+  }
+  length = fread (data, 1, SNIFF_BYTES, file);
+  fclose (file);
+  return g_bytes_new_take (g_steal_pointer (&data), length);
+}
+
+/* "image/jpeg", "video/x-matroska", NULL where GStreamer does not know; static. */
+static const char *
+type_of (GBytes *start)
+{
+  gsize length;
+  const guint8 *data = g_bytes_get_data (start, &length);
+  GstCaps *caps = length ? gst_type_find_helper_for_data (NULL, data, length, NULL) : NULL;
+  const char *name = NULL;
+
+  if (caps) {
+    name = g_intern_string (gst_structure_get_name (gst_caps_get_structure (caps, 0)));
+    gst_caps_unref (caps);
+  }
+  return name;
+}
+
+static gboolean
+is_media (const char *type)
+{
+  return type
+         && (g_str_has_prefix (type, "image/") || g_str_has_prefix (type, "video/")
+             || strcmp (type, "application/mxf") == 0);
+}
+
+gboolean
+media_known (const char *path)
+{
+  g_autoptr (GBytes) start = g_file_test (path, G_FILE_TEST_IS_REGULAR) ? read_start (path, NULL) : NULL;
+
+  return start && is_media (type_of (start));
+}
+
+/* ---- one file ------------------------------------------------------------------------------ */
+
+typedef struct
+{
+  guint file;
+  const MediaOptions *options;
+  MediaFunc func;
+  gpointer data;
+
+  GstElement *pipeline, *sink;
+  gint no_video;        /* atomic: everything is exposed, and no video is among it */
+  GError *refused;      /* the size that the decoder is about to allocate, by which it waits */
+  gint is_refused;      /* atomic, after refused was set */
+  gint orientation;     /* atomic, GstVideoOrientationMethod */
+
+  GstVideoInfo info;    /* that converter is for */
+  GstVideoOrientationMethod turned;
+  GstVideoConverter *converter;
+  int height, width;    /* of the converted picture, before it is turned */
+  GstVideoInfo wide_info;
+  GstBuffer *wide;      /* ARGB64, or AYUV64 in the source's own matrix: 16 bits, to be rounded once, by us */
+  double matrix[3][4];  /* from wide's three components to RGB in 0..255, with the offset last */
+  guint8 *rgb;
+  gboolean stalled;
+} Decoder;
+
+static gboolean
+bad (GError **error, const char *reason)
+{
+  g_set_error_literal (error, TRAIN_ERROR, EXIT_DATA, reason);
+  return FALSE;
+}
+
+static gboolean
+swaps_sides (GstVideoOrientationMethod method)
+{
+  return method == GST_VIDEO_ORIENTATION_90R || method == GST_VIDEO_ORIENTATION_90L
+         || method == GST_VIDEO_ORIENTATION_UL_LR || method == GST_VIDEO_ORIENTATION_UR_LL;
+}
+
+/* From the scaled components to RGB. GStreamer's own conversion takes a chroma of 128, widened to 128 * 257, for
+ * half a step more than none. */
+static void
+set_matrix (Decoder *decoder, const GstVideoInfo *info)
+{
+  double kr = 0, kb = 0;
+  int offset[GST_VIDEO_MAX_COMPONENTS], range[GST_VIDEO_MAX_COMPONENTS];
+  gboolean colour = GST_VIDEO_FORMAT_INFO_N_COMPONENTS (info->finfo) >= 3;
+
+  memset (decoder->matrix, 0, sizeof decoder->matrix);
+  if (GST_VIDEO_INFO_IS_RGB (info)) {
+    for (int c = 0; c < 3; c++)
+      decoder->matrix[c][c] = 255. / G_MAXUINT16;
+    return;
+  }
+  if (!gst_video_color_matrix_get_Kr_Kb (info->colorimetry.matrix, &kr, &kb))
+    gst_video_color_matrix_get_Kr_Kb (GST_VIDEO_COLOR_MATRIX_BT601, &kr, &kb);
+  gst_video_color_range_offsets (info->colorimetry.range, info->finfo, offset, range);
+  for (int c = 0; c < 3; c++) {
+    /* R = Y + 2 (1 - Kr) Cr, B = Y + 2 (1 - Kb) Cb, G from Y = Kr R + Kg G + Kb B (ITU-T H.273). */
+    double kg = 1 - kr - kb;
+    double cb = c == 0 ? 0 : c == 1 ? -2 * kb * (1 - kb) / kg : 2 * (1 - kb);
+    double cr = c == 0 ? 2 * (1 - kr) : c == 1 ? -2 * kr * (1 - kr) / kg : 0;
+    double factor[3] = { 1, colour ? cb : 0, colour ? cr : 0 };
+
+    for (int i = 0; i < (colour ? 3 : 1); i++) {
+      double top = (1 << GST_VIDEO_FORMAT_INFO_DEPTH (info->finfo, i)) - 1; /* widened to 65535 */
+
+      decoder->matrix[c][i] = factor[i] * 255 / range[i] * top / G_MAXUINT16;
+      decoder->matrix[c][3] -= factor[i] * 255 / range[i] * offset[i];
+    }
+  }
+}
+
+/* The converter for frames of info, turned as the tags say. */
+static gboolean
+prepare (Decoder *decoder, const GstVideoInfo *info, GstVideoOrientationMethod method, GError **error)
+{
+  const MediaOptions *options = decoder->options;
+  gboolean swap = swaps_sides (method);
+  int width = options->width, height = options->height;
+  int x = 0, y = 0, w = info->width, h = info->height;
+  GstVideoInfo *out = &decoder->wide_info;
+
+  if (!picture_check_size (h, w, error))
+    return FALSE;
+  decoder->width = !width ? w : swap ? height : width;
+  decoder->height = !width ? h : swap ? width : height;
+  if (options->width && options->fit == SYNTH_FIT_CROP) {
+    /* Width over height that the crop must have in source pixels, whose own shape is info->par. */
+    double ratio = (double) decoder->width / decoder->height * info->par_d / MAX (info->par_n, 1);
+
+    w = CLAMP ((int) (h * ratio + 0.5), 1, info->width);
+    h = CLAMP ((int) (w / ratio + 0.5), 1, info->height);
+    x = (info->width - w) / 2;
+    y = (info->height - h) / 2;
+  }
+  g_clear_pointer (&decoder->converter, gst_video_converter_free);
+  gst_clear_buffer (&decoder->wide);
+  g_clear_pointer (&decoder->rgb, g_free);
+  gst_video_info_set_interlaced_format (out,
+      GST_VIDEO_INFO_IS_RGB (info) ? GST_VIDEO_FORMAT_ARGB64 : GST_VIDEO_FORMAT_AYUV64, info->interlace_mode, decoder->width,
+      decoder->height);
+  out->colorimetry = info->colorimetry;
+  out->fps_n = info->fps_n;
+  out->fps_d = info->fps_d;
+  decoder->rgb = g_try_malloc (3 * (gsize) decoder->width * decoder->height);
+  decoder->wide = gst_buffer_new_allocate (NULL, out->size, NULL);
+  if (decoder->rgb && decoder->wide)
+    decoder->converter = gst_video_converter_new (info, out,
+        gst_structure_new ("options",
+            GST_VIDEO_CONVERTER_OPT_RESAMPLER_METHOD, GST_TYPE_VIDEO_RESAMPLER_METHOD,
+            GST_VIDEO_RESAMPLER_METHOD_LANCZOS,
+            /* Lanczos of three lobes, with as many taps as reduction asks for. */
+            GST_VIDEO_RESAMPLER_OPT_ENVELOPE, G_TYPE_DOUBLE, 3.,
+            GST_VIDEO_RESAMPLER_OPT_MAX_TAPS, G_TYPE_INT, 8192,
+            GST_VIDEO_CONVERTER_OPT_DITHER_METHOD, GST_TYPE_VIDEO_DITHER_METHOD, GST_VIDEO_DITHER_NONE,
+            GST_VIDEO_CONVERTER_OPT_SRC_X, G_TYPE_INT, x, GST_VIDEO_CONVERTER_OPT_SRC_Y, G_TYPE_INT, y,
+            GST_VIDEO_CONVERTER_OPT_SRC_WIDTH, G_TYPE_INT, w, GST_VIDEO_CONVERTER_OPT_SRC_HEIGHT, G_TYPE_INT, h,
+            NULL));
+  if (!decoder->converter)
+    return bad (error, "cannot be converted to RGB");
+  set_matrix (decoder, info);
+  decoder->info = *info;
+  decoder->turned = method;
+  return TRUE;
+}
+
+/* The scaled picture -> upright RGB in decoder->rgb. */
+static gboolean
+finish (Decoder *decoder, GstVideoFrame *wide, GError **error)
+{
+  GstVideoOrientationMethod method = decoder->turned;
+  const double (*matrix)[4] = (const double (*)[4]) decoder->matrix;
+  int w = decoder->width, h = decoder->height;
+  gboolean swap = swaps_sides (method);
+  gboolean flip_x = method == GST_VIDEO_ORIENTATION_180 || method == GST_VIDEO_ORIENTATION_HORIZ
+                    || method == GST_VIDEO_ORIENTATION_90L || method == GST_VIDEO_ORIENTATION_UR_LL;
+  gboolean flip_y = method == GST_VIDEO_ORIENTATION_180 || method == GST_VIDEO_ORIENTATION_VERT
+                    || method == GST_VIDEO_ORIENTATION_90R || method == GST_VIDEO_ORIENTATION_UR_LL;
+  /* Steps in the result for one pixel to the right and one row down in the source. */
+  int out_width = swap ? h : w;
+  gssize right = (swap ? out_width : 1) * (flip_x ? -3 : 3), down = (swap ? 1 : out_width) * (flip_y ? -3 : 3);
+  guint8 *origin = decoder->rgb - (flip_x ? right * (w - 1) : 0) - (flip_y ? down * (h - 1) : 0);
+
+  for (int y = 0; y < h; y++) {
+    const guint16 *from = (const guint16 *) ((const guint8 *) GST_VIDEO_FRAME_PLANE_DATA (wide, 0)
+                                             + (gsize) y * GST_VIDEO_FRAME_PLANE_STRIDE (wide, 0));
+
+    for (int x = 0; x < w; x++, from += 4) {
+      guint8 *to = origin + y * down + x * right;
+
+      if (from[0] != G_MAXUINT16)
+        return bad (error, "has transparent parts: lay it on a background first");
+      for (int c = 0; c < 3; c++) {
+        double value = matrix[c][0] * from[1] + matrix[c][1] * from[2] + matrix[c][2] * from[3] + matrix[c][3];
+
+        to[c] = CLAMP (value, 0, 255) + 0.5;
+      }
+    }
+  }
+  return TRUE;
+}
+
+/* Converts a frame and hands it out. */
+static gboolean
+take (Decoder *decoder, guint frame, const GstVideoInfo *info, GstBuffer *buffer, GError **error)
+{
+  GstVideoOrientationMethod method = g_atomic_int_get (&decoder->orientation);
+  gboolean swap = swaps_sides (method), ok;
+  GstVideoFrame from, wide;
+
+  if ((!decoder->converter || !gst_video_info_is_equal (info, &decoder->info) || method != decoder->turned)
+      && !prepare (decoder, info, method, error))
+    return FALSE;
+  if (!gst_video_frame_map (&from, info, buffer, GST_MAP_READ))
+    return bad (error, "a frame cannot be read");
+  if (!gst_video_frame_map (&wide, &decoder->wide_info, decoder->wide, GST_MAP_READWRITE)) {
+    gst_video_frame_unmap (&from);
+    return bad (error, "a frame cannot be written");
+  }
+  gst_video_converter_frame (decoder->converter, &from, &wide);
+  gst_video_frame_unmap (&from);
+  ok = finish (decoder, &wide, error);
+  gst_video_frame_unmap (&wide);
+  return ok
+         && decoder->func (decoder->file, frame, swap ? decoder->width : decoder->height,
+             swap ? decoder->height : decoder->width, decoder->rgb, decoder->data, error);
+}
+
+static gboolean
+take_sample (Decoder *decoder, guint frame, GstSample *sample, GError **error)
+{
+  GstCaps *caps = gst_sample_get_caps (sample);
+  GstVideoInfo info;
+
+  if (!caps || !gst_video_info_from_caps (&info, caps))
+    return bad (error, "is of no known video format");
+  return take (decoder, frame, &info, gst_sample_get_buffer (sample), error);
+}
+
+/* Follows the tags and, before a frame is allocated, the size. */
+static GstPadProbeReturn
+on_event (GstPad *pad, GstPadProbeInfo *probe, gpointer data)
+{
+  Decoder *decoder = data;
+  GstEvent *event = GST_PAD_PROBE_INFO_EVENT (probe);
+  GstVideoOrientationMethod method;
+  GstTagList *tags;
+  GstVideoInfo info;
+  GstCaps *caps;
+
+  (void) pad;
+  if (GST_EVENT_TYPE (event) == GST_EVENT_TAG) {
+    gst_event_parse_tag (event, &tags);
+    if (gst_video_orientation_from_tag (tags, &method))
+      g_atomic_int_set (&decoder->orientation, method);
+  } else if (GST_EVENT_TYPE (event) == GST_EVENT_CAPS) {
+    gst_event_parse_caps (event, &caps);
+    if (gst_video_info_from_caps (&info, caps) && !g_atomic_int_get (&decoder->is_refused)
+        && !picture_check_size (info.height, info.width, &decoder->refused)) {
+      g_atomic_int_set (&decoder->is_refused, TRUE);
+      return GST_PAD_PROBE_OK; /* blocks the decoder before it allocates a frame */
+    }
+  }
+  return GST_PAD_PROBE_PASS;
+}
+
+static void
+watch (GstElement *element, const char *pad_name, Decoder *decoder)
+{
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (element, pad_name);
+
+  if (pad)
+    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_BLOCK, on_event, decoder,
+        NULL);
+}
+
+static void
+on_element_added (GstBin *pipeline, GstBin *bin, GstElement *element, gpointer data)
+{
+  const char *class = gst_element_get_metadata (element, GST_ELEMENT_METADATA_KLASS);
+
+  (void) pipeline, (void) bin;
+  if (class && strstr (class, "Decoder"))
+    watch (element, "src", data);
+}
+
+/* GstAutoplugSelectResult, which decodebin keeps to itself. */
+typedef enum
+{
+  AUTOPLUG_TRY,
+  AUTOPLUG_EXPOSE,
+  AUTOPLUG_SKIP,
+} AutoplugSelect;
+
+/* Nothing that would open a network, nothing whose result depends on the machine's hardware, not the one that
+ * decodes before it says how large the picture is, and jpegdec only in need: it drops three quarters of a 4:4:4
+ * picture's chroma and takes the fast, inexact DCT. */
+static int
+on_autoplug_select (GstElement *bin, GstPad *pad, GstCaps *caps, GstElementFactory *factory, gpointer data)
+{
+  const char *class = gst_element_factory_get_metadata (factory, GST_ELEMENT_METADATA_KLASS);
+
+  (void) bin, (void) pad, (void) caps, (void) data;
+  if (strstr (class, "Adaptive") || strstr (class, "Network") || strstr (class, "Hardware")
+      || strcmp (GST_OBJECT_NAME (factory), "gdkpixbufdec") == 0)
+    return AUTOPLUG_SKIP;
+  if (strcmp (GST_OBJECT_NAME (factory), "jpegdec") == 0) {
+    g_autoptr (GstPluginFeature) better = gst_registry_lookup_feature (gst_registry_get (), "avdec_mjpeg");
+
+    return better ? AUTOPLUG_SKIP : AUTOPLUG_TRY;
+  }
+  return AUTOPLUG_TRY;
+}
+
+static void
+on_pad_added (GstElement *bin, GstPad *pad, gpointer data)
+{
+  Decoder *decoder = data;
+  g_autoptr (GstPad) sink = gst_element_get_static_pad (decoder->sink, "sink");
+  g_autoptr (GstCaps) caps = gst_pad_query_caps (pad, NULL);
+
+  (void) bin;
+  if (!gst_pad_is_linked (sink) && !gst_caps_is_empty (caps) && !gst_caps_is_any (caps)
+      && strcmp (gst_structure_get_name (gst_caps_get_structure (caps, 0)), "video/x-raw") == 0)
+    gst_pad_link (pad, sink);
+}
+
+static void
+on_no_more_pads (GstElement *bin, gpointer data)
+{
+  Decoder *decoder = data;
+  g_autoptr (GstPad) sink = gst_element_get_static_pad (decoder->sink, "sink");
+
+  (void) bin;
+  if (!gst_pad_is_linked (sink))
+    g_atomic_int_set (&decoder->no_video, TRUE);
+}
+
+/* picture: the whole file, handed on in one buffer, as decoders without a parser before them need it, with
+ * its caps or NULL; without a picture a video, read by filesrc. */
+static gboolean
+build (Decoder *decoder, const char *path, GBytes *picture, GstCaps *caps, GError **error)
+{
+  GstElement *source = gst_element_factory_make (picture ? "appsrc" : "filesrc", NULL);
+  GstElement *bin = gst_element_factory_make ("decodebin", NULL);
+  g_autoptr (GstCaps) raw = gst_caps_new_empty_simple ("video/x-raw");
+
+  decoder->pipeline = gst_object_ref_sink (gst_pipeline_new (NULL));
+  decoder->sink = gst_element_factory_make ("appsink", NULL);
+  if (!source || !bin || !decoder->sink) {
+    gst_clear_object (&source);
+    gst_clear_object (&bin);
+    gst_clear_object (&decoder->sink);
+    g_set_error (error, TRAIN_ERROR, EXIT_IO,
+        "GStreamer's appsrc, filesrc, decodebin or appsink is missing: install its base plug-ins");
+    return FALSE;
+  }
+  gst_bin_add_many (GST_BIN (decoder->pipeline), source, bin, decoder->sink, NULL);
+  g_object_set (decoder->sink, "caps", raw, "sync", FALSE, "max-buffers", 2, NULL);
+  g_signal_connect (bin, "autoplug-select", G_CALLBACK (on_autoplug_select), decoder);
+  g_signal_connect (bin, "pad-added", G_CALLBACK (on_pad_added), decoder);
+  g_signal_connect (bin, "no-more-pads", G_CALLBACK (on_no_more_pads), decoder);
+  g_signal_connect (decoder->pipeline, "deep-element-added", G_CALLBACK (on_element_added), decoder);
+  watch (decoder->sink, "sink", decoder); /* video that needs no decoder */
+  if (picture) {
+    g_object_set (source, "caps", caps, NULL);
+    gst_app_src_push_buffer (GST_APP_SRC (source), gst_buffer_new_wrapped_bytes (picture));
+    gst_app_src_end_of_stream (GST_APP_SRC (source));
+  } else
+    g_object_set (source, "location", path, NULL);
+  gst_element_link (source, bin);
+  return TRUE;
+}
+
+/* An error of the pipeline, or a frame that could not be decoded, becomes the reason. */
+static gboolean
+check_bus (Decoder *decoder, GError **error)
+{
+  g_autoptr (GstBus) bus = gst_element_get_bus (decoder->pipeline);
+  GstMessage *message;
+  gboolean ok = TRUE;
+
+  while (ok && (message = gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING))) {
+    g_autoptr (GError) reason = NULL;
+    gboolean is_error = GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR;
+
+    if (is_error)
+      gst_message_parse_error (message, &reason, NULL);
+    else
+      gst_message_parse_warning (message, &reason, NULL);
+    if (is_error || g_error_matches (reason, GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE)) {
+      g_set_error (error, TRAIN_ERROR, EXIT_DATA, "cannot be decoded: %s", reason->message);
+      ok = FALSE;
+    }
+    gst_message_unref (message);
+  }
+  return ok;
+}
+
+static gboolean
+run (Decoder *decoder, gboolean picture, GError **error)
+{
+  gint64 progress = g_get_monotonic_time ();
+  guint every = MAX (decoder->options->every, 1);
+
+  gst_element_set_state (decoder->pipeline, GST_STATE_PLAYING);
+  for (guint frame = 0;;) {
+    g_autoptr (GstSample) sample
+        = gst_app_sink_try_pull_sample (GST_APP_SINK (decoder->sink), POLL_MS * GST_MSECOND);
+
+    if (interrupted ()) {
+      g_set_error (error, TRAIN_ERROR, interrupted_exit_code (), "interrupted");
+      return FALSE;
+    }
+    if (!check_bus (decoder, error))
+      return FALSE;
+    if (sample) {
+      if (frame % every == 0 && !take_sample (decoder, frame, sample, error))
+        return FALSE;
+      frame++;
+      if (picture)
+        return TRUE; /* the first of an animation */
+      progress = g_get_monotonic_time ();
+      continue;
+    }
+    if (g_atomic_int_get (&decoder->is_refused)) {
+      g_propagate_error (error, g_steal_pointer (&decoder->refused));
+      return FALSE;
+    }
+    if (g_atomic_int_get (&decoder->no_video))
+      return bad (error, "holds no video");
+    if (gst_app_sink_is_eos (GST_APP_SINK (decoder->sink)))
+      return frame > 0 || bad (error, "holds no frame");
+    if (g_get_monotonic_time () - progress > (gint64) STALL_S * G_USEC_PER_SEC) {
+      decoder->stalled = TRUE;
+      g_set_error (error, TRAIN_ERROR, EXIT_DATA, "its decoder has given nothing for %d s", STALL_S);
+      return FALSE;
+    }
+  }
+}
+
+static gpointer
+decoder_free (gpointer data)
+{
+  Decoder *decoder = data;
+
+  if (decoder->pipeline)
+    gst_element_set_state (decoder->pipeline, GST_STATE_NULL);
+  gst_clear_object (&decoder->pipeline);
+  g_clear_pointer (&decoder->converter, gst_video_converter_free);
+  gst_clear_buffer (&decoder->wide);
+  g_clear_error (&decoder->refused);
+  g_free (decoder->rgb);
+  g_free (decoder);
+  return NULL;
+}
+
+static void
+take_exif (Decoder *decoder, const guint8 *exif, gsize length)
+{
+  GstBuffer *buffer = gst_buffer_new_memdup (exif, length);
+  GstTagList *tags = gst_tag_list_from_exif_buffer_with_tiff_header (buffer);
+  GstVideoOrientationMethod method;
+
+  if (tags && gst_video_orientation_from_tag (tags, &method))
+    decoder->orientation = method;
+  g_clear_pointer (&tags, gst_tag_list_unref);
+  gst_buffer_unref (buffer);
+}
+
+/* A still picture, as a whole: decoders without a parser before them need it so. */
+static gboolean
+decode_picture (Decoder *decoder, const char *path, const char *type, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+  g_autoptr (GstCaps) caps = NULL;
+  char *content;
+  gsize length;
+  PictureFacts facts;
+
+  if (!g_file_get_contents (path, &content, &length, &reason)) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "cannot be read: %s", reason->message);
+    return FALSE;
+  }
+  g_autoptr (GBytes) bytes = g_bytes_new_take (content, length);
+  if (strcmp (type, "image/png") == 0) {
+    int height, width;
+    GstVideoInfo info;
+    guint8 *rgba = picture_read_png (bytes, &height, &width, error);
+    GstBuffer *buffer;
+    gboolean ok;
+
+    if (!rgba)
+      return FALSE;
+    gst_video_info_set_format (&info, GST_VIDEO_FORMAT_RGBA, width, height);
+    buffer = gst_buffer_new_wrapped (rgba, info.size);
+    ok = take (decoder, 0, &info, buffer, error);
+    gst_buffer_unref (buffer);
+    return ok;
+  }
+  if (strcmp (type, "image/jpeg") == 0) {
+    facts = picture_read_jpeg (bytes);
+    if (!facts.complete || facts.components == 4)
+      return bad (error, facts.complete ? "is CMYK: convert it to RGB first" : "is truncated");
+    if (!picture_check_size (facts.height, facts.width, error))
+      return FALSE;
+    if (facts.exif)
+      take_exif (decoder, facts.exif, facts.exif_length);
+    /* "parsed": libav's decoder takes it only so. */
+    caps = gst_caps_new_simple (type, "parsed", G_TYPE_BOOLEAN, TRUE, "width", G_TYPE_INT, facts.width, "height",
+        G_TYPE_INT, facts.height, "framerate", GST_TYPE_FRACTION, 0, 1, NULL);
+  }
+  return build (decoder, path, bytes, caps, error) && run (decoder, TRUE, error);
+}
+
+gboolean
+media_decode (const char *path, guint file, const MediaOptions *options, MediaFunc func, gpointer data,
+    GError **error)
+{
+  Decoder *decoder = NULL;
+  g_autoptr (GBytes) start = NULL;
+  const char *type;
+  GStatBuf status;
+  gboolean ok = FALSE;
+
+  if (g_stat (path, &status) != 0) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "cannot be opened: %s", g_strerror (errno));
+    return FALSE;
+  }
+  if (!S_ISREG (status.st_mode))
+    return bad (error, "is not a regular file");
+  if (status.st_size == 0)
+    return bad (error, "is empty");
+  if (!(start = read_start (path, error)))
+    return FALSE;
+  type = type_of (start);
+  if (!is_media (type))
+    return bad (error, "is neither a picture nor a video that GStreamer knows");
+
+  decoder = g_new0 (Decoder, 1);
+  decoder->file = file;
+  decoder->options = options;
+  decoder->func = func;
+  decoder->data = data;
+  decoder->orientation = GST_VIDEO_ORIENTATION_IDENTITY;
+  if (!g_str_has_prefix (type, "image/"))
+    ok = build (decoder, path, NULL, NULL, error) && run (decoder, FALSE, error);
+  else if (status.st_size > PICTURE_BYTES_MAX)
+    bad (error, "is larger than 512 MB");
+  else
+    ok = decode_picture (decoder, path, type, error);
+  if (decoder->stalled)
+    /* A decoder in an endless loop cannot be stopped: let it be, and go on. */
+    g_thread_unref (g_thread_new ("stop", decoder_free, decoder));
+  else
+    decoder_free (decoder);
+  return ok;
+}
