@@ -35,7 +35,8 @@ typedef struct
   guint n_subset;
 } DatasetOrder;
 
-/* Opens a folder of pairs (DATASET_AS_IS) or sharp pictures and videos (files or folders, ON_THE_FLY). Scans
+/* Opens folders of pairs (DATASET_AS_IS) or sharp pictures and videos (files or folders, ON_THE_FLY; a folder
+ * of pairs gives its sharp half). Decoded pictures are kept in a nameless file in the user's cache folder. Scans
  * everything first: bad files are listed on stderr and skipped up to max_bad, else an error (EXIT_DATA). */
 Dataset *dataset_open (DatasetKind kind, char *const *paths, const SynthOptions *synth, guint max_bad,
     GError **error);
@@ -51,11 +52,12 @@ const char *dataset_digest (const Dataset *dataset);
 gboolean dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input,
     float *target, DatasetItem *items, GError **error);
 
-/* The same, prepared ahead by worker threads, for an epoch's batches first, first + n, … in turn. */
+/* The same, prepared ahead by worker threads (0: none, each batch when it is asked for), for an epoch's batches
+ * of n from sample first, first + n, … in turn. The data set outlives its loaders. */
 typedef struct _Loader Loader;
 Loader *loader_new (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, guint batches,
     int threads);
-/* The next batch; input and target belong to the loader and hold until the next call. */
+/* The next batch; input, target and items belong to the loader and hold until the next call. */
 gboolean loader_next (Loader *loader, const float **input, const float **target, const DatasetItem **items,
     GError **error);
 void loader_free (Loader *loader);

@@ -1,0 +1,519 @@
+/* The data set: all pictures decoded once into a file without a name, which is mapped. The system keeps as much
+ * of it in memory as there is room for, so that a set may be larger than memory.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dataset.h"
+
+#include "media.h"
+#include "random.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <math.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum
+{
+  DIGEST_BYTES = 32, /* SHA-256 */
+};
+
+/* One decoded picture in the store. */
+typedef struct
+{
+  guint file, frame;
+  int height, width;
+  gint64 at; /* in the store, bytes */
+  guint8 digest[DIGEST_BYTES];
+} Picture;
+
+typedef struct
+{
+  char *name;
+  int kernel;         /* AS_IS; -1 = unknown */
+  gint64 sharp, blur; /* in the store; blur: AS_IS only */
+} Sample;
+
+struct _Dataset
+{
+  DatasetKind kind;
+  SynthKernel *kernels;
+  guint n_kernels;
+  int height, width;
+  GArray *samples; /* Sample */
+  char *digest;
+
+  int store;
+  guint8 *map; /* of the store's mapped bytes, NULL before */
+  gint64 mapped;
+
+  GMutex lock;      /* of what follows, while files are decoded */
+  GArray *pictures; /* Picture */
+  gint64 stored;
+};
+
+/* ---- the store ----------------------------------------------------------------------------- */
+
+static gboolean
+store_open (Dataset *dataset, GError **error)
+{
+  g_autofree char *cache = g_build_filename (g_get_user_cache_dir (), "deblurunet", NULL);
+  const char *folders[] = { cache, g_get_tmp_dir () };
+
+  g_mkdir_with_parents (cache, 0700);
+  for (guint i = 0; i < G_N_ELEMENTS (folders) && dataset->store < 0; i++) {
+    g_autofree char *path = g_build_filename (folders[i], "pictures-XXXXXX", NULL);
+
+    dataset->store = g_mkstemp_full (path, O_RDWR | O_CLOEXEC, 0600);
+    if (dataset->store >= 0)
+      unlink (path); /* it goes with the process, however that ends */
+  }
+  if (dataset->store < 0)
+    g_set_error (error, TRAIN_ERROR, EXIT_IO,
+        "neither '%s' nor '%s' can be written (%s): set XDG_CACHE_HOME to a folder with room for the decoded "
+        "pictures",
+        folders[0], folders[1], g_strerror (errno));
+  return dataset->store >= 0;
+}
+
+/* As MediaFunc, from several threads. */
+static gboolean
+store_picture (guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
+{
+  Dataset *dataset = data;
+  Picture picture = { .file = file, .frame = frame, .height = height, .width = width };
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  gsize size = (gsize) height * width * 3, digest_size = DIGEST_BYTES;
+
+  g_checksum_update (checksum, rgb, size);
+  g_checksum_get_digest (checksum, picture.digest, &digest_size);
+  g_mutex_lock (&dataset->lock);
+  picture.at = dataset->stored;
+  dataset->stored += size;
+  g_array_append_val (dataset->pictures, picture);
+  g_mutex_unlock (&dataset->lock);
+  for (gsize done = 0; done < size;) {
+    gssize n = pwrite (dataset->store, rgb + done, size - done, picture.at + done);
+
+    if (n < 0 && errno != EINTR) {
+      g_set_error (error, TRAIN_ERROR, EXIT_IO,
+          "decoded pictures cannot be kept: %s: set XDG_CACHE_HOME to a folder with more room", g_strerror (errno));
+      return FALSE;
+    }
+    done += MAX (n, 0);
+  }
+  return TRUE;
+}
+
+static int
+compare_pictures (gconstpointer a, gconstpointer b)
+{
+  const Picture *p = a, *q = b;
+
+  return p->file != q->file ? (p->file < q->file ? -1 : 1) : (p->frame > q->frame) - (p->frame < q->frame);
+}
+
+static gboolean
+store_map (Dataset *dataset, GError **error)
+{
+  g_array_sort (dataset->pictures, compare_pictures);
+  dataset->map = mmap (NULL, dataset->stored, PROT_READ, MAP_SHARED, dataset->store, 0);
+  if (dataset->map == MAP_FAILED) {
+    dataset->map = NULL;
+    g_set_error (error, TRAIN_ERROR, EXIT_IO, "the decoded pictures cannot be mapped: %s", g_strerror (errno));
+    return FALSE;
+  }
+  dataset->mapped = dataset->stored;
+  return TRUE;
+}
+
+static void
+digest_sample (GChecksum *checksum, const Sample *sample, const Picture *sharp, const Picture *blur)
+{
+  g_checksum_update (checksum, (const guchar *) sample->name, strlen (sample->name) + 1);
+  g_checksum_update (checksum, sharp->digest, DIGEST_BYTES);
+  if (blur)
+    g_checksum_update (checksum, blur->digest, DIGEST_BYTES);
+}
+
+/* ---- sharp material ------------------------------------------------------------------------ */
+
+/* A folder of pairs gives its sharp half. */
+static char **
+sharp_paths (char *const *paths)
+{
+  GPtrArray *sharp = g_ptr_array_new ();
+
+  for (; *paths; paths++) {
+    g_autofree char *half = g_build_filename (*paths, "sharp", NULL);
+    g_autofree char *other = g_build_filename (*paths, "blur", NULL);
+    gboolean pairs = g_file_test (half, G_FILE_TEST_IS_DIR) && g_file_test (other, G_FILE_TEST_IS_DIR);
+
+    g_ptr_array_add (sharp, pairs ? g_steal_pointer (&half) : g_strdup (*paths));
+  }
+  g_ptr_array_add (sharp, NULL);
+  return (char **) g_ptr_array_free (sharp, FALSE);
+}
+
+static gboolean
+open_sharp (Dataset *dataset, char *const *paths, const SynthOptions *synth, guint max_bad, GError **error)
+{
+  MediaOptions options = { .fit = synth->fit, .height = synth->height, .width = synth->width };
+  g_auto (GStrv) sharp = sharp_paths (paths);
+  g_auto (GStrv) files = media_list (sharp, error);
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree gboolean *bad = NULL;
+
+  if (!files)
+    return FALSE;
+  bad = g_new0 (gboolean, g_strv_length (files) + 1);
+  if (!media_decode_all (files, &options, 0, max_bad, store_picture, dataset, bad, error)
+      || !store_map (dataset, error))
+    return FALSE;
+  for (guint i = 0; i < dataset->pictures->len; i++) {
+    const Picture *picture = &g_array_index (dataset->pictures, Picture, i);
+    gboolean alone = (i == 0 || picture[-1].file != picture->file)
+                     && (i + 1 == dataset->pictures->len || picture[1].file != picture->file);
+    g_autofree char *base = g_path_get_basename (files[picture->file]);
+    Sample sample = { .kernel = -1, .sharp = picture->at, .blur = -1 };
+
+    if (bad[picture->file])
+      continue; /* a video that is damaged further on */
+    sample.name = alone ? g_steal_pointer (&base) : g_strdup_printf ("%s#%u", base, picture->frame);
+    g_array_append_val (dataset->samples, sample);
+    digest_sample (checksum, &sample, picture, NULL);
+  }
+  dataset->height = synth->height;
+  dataset->width = synth->width;
+  dataset->digest = g_strdup (g_checksum_get_string (checksum));
+  return TRUE;
+}
+
+/* ---- pairs --------------------------------------------------------------------------------- */
+
+/* Name without folder and ending. */
+static char *
+stem_of (const char *path)
+{
+  char *base = g_path_get_basename (path), *dot = strrchr (base, '.');
+
+  if (dot && dot != base)
+    *dot = 0;
+  return base;
+}
+
+/* Files of PATH/half by stem, in the order of their names. */
+static GPtrArray *
+list_half (const char *path, const char *half, GHashTable *by_stem, GError **error)
+{
+  g_autofree char *folder = g_build_filename (path, half, NULL);
+  char *const folders[] = { folder, NULL };
+  g_auto (GStrv) files = NULL;
+  GPtrArray *list;
+
+  if (!g_file_test (folder, G_FILE_TEST_IS_DIR)) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+        "'%s' is no folder: pairs stand in sharp/ and blur/ under equal names, as 'deblurunet-train synth' writes "
+        "them",
+        folder);
+    return NULL;
+  }
+  if (!(files = media_list (folders, error)))
+    return NULL;
+  list = g_ptr_array_new_with_free_func (g_free);
+  for (char **file = files; *file; file++) {
+    g_ptr_array_add (list, g_strdup (*file));
+    g_hash_table_insert (by_stem, stem_of (*file), list->pdata[list->len - 1]);
+  }
+  return list;
+}
+
+/* Kernels of a manifest's pairs: name -> index into ours + 1, 0 where ours has not the like. */
+static gboolean
+read_manifest (const Dataset *dataset, const char *folder, GHashTable *kernels, GError **error)
+{
+  g_autofree char *path = g_build_filename (folder, "manifest.json", NULL);
+  json_error_t reason;
+  json_t *root, *pair;
+  size_t i;
+
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    return TRUE;
+  root = json_load_file (path, JSON_REJECT_DUPLICATES, &reason);
+  if (!json_is_array (json_object_get (root, "pairs"))) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "manifest '%s' is damaged: %s: make the pairs anew, or remove it",
+        path, root ? "it has no list of pairs" : reason.text);
+    json_decref (root);
+    return FALSE;
+  }
+  json_array_foreach (json_object_get (root, "pairs"), i, pair) {
+    const char *name = json_string_value (json_object_get (pair, "name"));
+    json_int_t size = json_integer_value (json_object_get (pair, "size"));
+    double sigma = json_number_value (json_object_get (pair, "sigma"));
+
+    for (guint k = 0; name && k < dataset->n_kernels; k++)
+      if (dataset->kernels[k].size == size && fabs (dataset->kernels[k].sigma - sigma) < 1e-6)
+        g_hash_table_insert (kernels, g_strdup (name), GUINT_TO_POINTER (k + 1));
+  }
+  json_decref (root);
+  return TRUE;
+}
+
+/* Matches the halves of all folders: files[0..n) sharp, files[n..2n) blurred. */
+static char **
+match_pairs (Dataset *dataset, char *const *paths, int **kernel, guint *n, guint *n_bad, GError **error)
+{
+  g_autoptr (GPtrArray) sharp = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GPtrArray) blur = g_ptr_array_new_with_free_func (g_free);
+  g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (int));
+
+  for (; *paths; paths++) {
+    g_autoptr (GHashTable) sharp_by_stem = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr (GHashTable) blur_by_stem = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr (GHashTable) kernels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr (GPtrArray) a = NULL, b = NULL;
+
+    if (!(a = list_half (*paths, "sharp", sharp_by_stem, error))
+        || !(b = list_half (*paths, "blur", blur_by_stem, error))
+        || !read_manifest (dataset, *paths, kernels, error))
+      return NULL;
+    for (guint i = 0; i < a->len; i++) {
+      g_autofree char *stem = stem_of (a->pdata[i]);
+      const char *partner = g_hash_table_lookup (blur_by_stem, stem);
+      int k = GPOINTER_TO_INT (g_hash_table_lookup (kernels, stem)) - 1;
+
+      if (partner) {
+        g_ptr_array_add (sharp, g_strdup (a->pdata[i]));
+        g_ptr_array_add (blur, g_strdup (partner));
+        g_array_append_val (found, k);
+      } else {
+        g_printerr ("%s: has no partner in blur/\n", (char *) a->pdata[i]);
+        ++*n_bad;
+      }
+    }
+    for (guint i = 0; i < b->len; i++) {
+      g_autofree char *stem = stem_of (b->pdata[i]);
+
+      if (!g_hash_table_contains (sharp_by_stem, stem)) {
+        g_printerr ("%s: has no partner in sharp/\n", (char *) b->pdata[i]);
+        ++*n_bad;
+      }
+    }
+  }
+  *n = sharp->len;
+  *kernel = (int *) g_array_free (g_steal_pointer (&found), FALSE);
+  g_ptr_array_extend_and_steal (sharp, g_steal_pointer (&blur));
+  g_ptr_array_add (sharp, NULL);
+  return (char **) g_ptr_array_steal (sharp, NULL);
+}
+
+static gboolean
+open_pairs (Dataset *dataset, char *const *paths, guint max_bad, GError **error)
+{
+  MediaOptions options = { 0 };
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  g_autofree const Picture **picture = NULL;
+  g_autofree int *kernel = NULL;
+  guint n = 0, n_bad = 0;
+  g_auto (GStrv) files = match_pairs (dataset, paths, &kernel, &n, &n_bad, error);
+
+  if (!files
+      || !media_decode_all (files, &options, 0, G_MAXUINT, store_picture, dataset, NULL, error)
+      || !store_map (dataset, error))
+    return FALSE;
+  picture = g_new0 (const Picture *, 2 * (gsize) n);
+  for (guint i = 0; i < dataset->pictures->len; i++) {
+    const Picture *p = &g_array_index (dataset->pictures, Picture, i);
+
+    if (p->frame == 0)
+      picture[p->file] = p;
+  }
+  for (guint i = 0; i < n; i++) {
+    const Picture *sharp = picture[i], *blur = picture[n + i];
+    Sample sample = { .kernel = kernel[i] };
+
+    if (!sharp || !blur) {
+      n_bad++; /* listed already */
+      continue;
+    }
+    if (!dataset->height) {
+      dataset->height = sharp->height;
+      dataset->width = sharp->width;
+    }
+    if (sharp->height != blur->height || sharp->width != blur->width || sharp->height != dataset->height
+        || sharp->width != dataset->width) {
+      g_printerr ("%s: is %dx%d and its partner in blur/ %dx%d, where the set's first pair is %dx%d\n", files[i],
+          sharp->width, sharp->height, blur->width, blur->height, dataset->width, dataset->height);
+      n_bad++;
+      continue;
+    }
+    sample.name = stem_of (files[i]);
+    sample.sharp = sharp->at;
+    sample.blur = blur->at;
+    g_array_append_val (dataset->samples, sample);
+    digest_sample (checksum, &sample, sharp, blur);
+  }
+  dataset->digest = g_strdup (g_checksum_get_string (checksum));
+  if (n_bad > max_bad || dataset->samples->len == 0) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+        "%u pairs are good and %u bad, listed above, where %u may be: mend or remove them, or raise --max-bad",
+        dataset->samples->len, n_bad, max_bad);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* ---- the face ------------------------------------------------------------------------------ */
+
+static void
+clear_sample (gpointer data)
+{
+  g_free (((Sample *) data)->name);
+}
+
+Dataset *
+dataset_open (DatasetKind kind, char *const *paths, const SynthOptions *synth, guint max_bad, GError **error)
+{
+  g_autoptr (Dataset) dataset = g_new0 (Dataset, 1);
+
+  dataset->kind = kind;
+  dataset->store = -1;
+  dataset->kernels = g_memdup2 (synth->kernels, synth->n_kernels * sizeof *synth->kernels);
+  dataset->n_kernels = synth->n_kernels;
+  dataset->samples = g_array_new (FALSE, FALSE, sizeof (Sample));
+  g_array_set_clear_func (dataset->samples, clear_sample);
+  dataset->pictures = g_array_new (FALSE, FALSE, sizeof (Picture));
+  g_mutex_init (&dataset->lock);
+  if (!store_open (dataset, error)
+      || !(kind == DATASET_AS_IS ? open_pairs (dataset, paths, max_bad, error)
+                                 : open_sharp (dataset, paths, synth, max_bad, error)))
+    return NULL;
+  g_clear_pointer (&dataset->pictures, g_array_unref);
+  return g_steal_pointer (&dataset);
+}
+
+void
+dataset_free (Dataset *dataset)
+{
+  if (!dataset)
+    return;
+  if (dataset->map)
+    munmap (dataset->map, dataset->mapped);
+  if (dataset->store >= 0)
+    close (dataset->store);
+  g_clear_pointer (&dataset->pictures, g_array_unref);
+  g_array_unref (dataset->samples);
+  g_mutex_clear (&dataset->lock);
+  g_free (dataset->kernels);
+  g_free (dataset->digest);
+  g_free (dataset);
+}
+
+guint
+dataset_size (const Dataset *dataset)
+{
+  return dataset->samples->len;
+}
+
+void
+dataset_picture_size (const Dataset *dataset, int *height, int *width)
+{
+  *height = dataset->height;
+  *width = dataset->width;
+}
+
+const char *
+dataset_digest (const Dataset *dataset)
+{
+  return dataset->digest;
+}
+
+/* ---- batches ------------------------------------------------------------------------------- */
+
+/* to [height, width, 3] floats in [0,1] of rows that are stride bytes apart, flipped as asked. */
+static void
+to_float (const guint8 *from, gsize stride, int height, int width, gboolean flip_x, gboolean flip_y, float *to)
+{
+  for (int y = 0; y < height; y++) {
+    const guint8 *row = from + (flip_y ? height - 1 - y : y) * stride;
+
+    if (flip_x)
+      for (int x = 0; x < width; x++)
+        for (int c = 0; c < 3; c++)
+          to[3 * x + c] = row[3 * (width - 1 - x) + c] / 255.f;
+    else
+      for (int i = 0; i < 3 * width; i++)
+        to[i] = row[i] / 255.f;
+    to += 3 * width;
+  }
+}
+
+/* The epoch's order of n samples (Fisher and Yates's shuffle), or NULL as they stand. */
+static guint *
+permutation (const DatasetOrder *order, guint n)
+{
+  guint *list = NULL;
+  Random random;
+
+  if (!order->shuffle)
+    return NULL;
+  list = g_new (guint, n);
+  random_init (&random, order->seed, order->epoch, G_MAXUINT64);
+  for (guint i = 0; i < n; i++) {
+    guint j = random_below (&random, i + 1);
+
+    list[i] = list[j];
+    list[j] = i;
+  }
+  return list;
+}
+
+gboolean
+dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input, float *target,
+    DatasetItem *items, GError **error)
+{
+  int height = order->height ? order->height : dataset->height;
+  int width = order->width ? order->width : dataset->width;
+  guint size = order->subset ? order->n_subset : dataset->samples->len;
+  gsize stride = 3 * (gsize) dataset->width, count = (gsize) height * width * 3;
+  g_autofree guint *list = permutation (order, size);
+  g_autofree guint8 *blurred = NULL;
+
+  if (size == 0 || height < 1 || width < 1 || height > dataset->height || width > dataset->width) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no crop of %dx%d (height x width) fits %u pictures of %dx%d",
+        height, width, size, dataset->height, dataset->width);
+    return FALSE;
+  }
+  blurred = g_malloc (count);
+  for (guint i = 0; i < n; i++) {
+    guint64 position = first + i;
+    guint place = position % size, index = list ? list[place] : place;
+    const Sample *sample;
+    guint kernel, top, left, flips;
+    Random random;
+    gsize at;
+
+    if (order->subset)
+      index = order->subset[index];
+    sample = &g_array_index (dataset->samples, Sample, index);
+    random_init (&random, order->seed, order->epoch, position);
+    kernel = random_below (&random, dataset->n_kernels);
+    top = random_below (&random, dataset->height - height + 1);
+    left = random_below (&random, dataset->width - width + 1);
+    flips = order->augment ? random_below (&random, 4) : 0;
+    at = top * stride + 3 * (gsize) left;
+    if (dataset->kind == DATASET_AS_IS)
+      to_float (dataset->map + sample->blur + at, stride, height, width, flips & 1, flips >> 1, input + i * count);
+    else {
+      synth_blur_part (&dataset->kernels[kernel], dataset->height, dataset->width, dataset->map + sample->sharp,
+          top, left, height, width, blurred);
+      to_float (blurred, 3 * (gsize) width, height, width, flips & 1, flips >> 1, input + i * count);
+    }
+    to_float (dataset->map + sample->sharp + at, stride, height, width, flips & 1, flips >> 1, target + i * count);
+    if (items)
+      items[i] = (DatasetItem){ sample->name, dataset->kind == DATASET_AS_IS ? sample->kernel : (int) kernel };
+  }
+  return TRUE;
+}
