@@ -13,6 +13,7 @@ static const struct
   Command run;
   const char *summary;
 } commands[] = {
+  { "fit", fit_command, "Train a network on pairs or on sharp material" },
   { "info", info_command, "Print the network's layers and size, or what a weights file holds" },
 };
 
