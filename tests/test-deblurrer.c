@@ -332,6 +332,94 @@ test_large (void)
   g_assert_cmpuint (memory[2], <, 105 << 20);
 }
 
+/* A smallest real network that adds difference to every value. */
+static DuSession *
+open_session (float difference)
+{
+  DuConfig config = { 1, 0, DU_HEAD_RESIDUAL };
+  DuSessionOptions options;
+  gsize n = du_config_n_parameters (&config);
+  g_autofree float *parameters = g_new (float, n);
+  g_autoptr (DuModel) model = NULL;
+  DuSession *session;
+  g_autoptr (GError) error = NULL;
+
+  du_config_initialise (&config, 1, parameters);
+  for (guint i = 0; i < du_config_n_tensors (&config); i++) {
+    DuTensorInfo tensor;
+
+    du_config_tensor (&config, i, &tensor);
+    for (gsize j = 0; strcmp (tensor.name, "head.bias") == 0 && j < tensor.count; j++)
+      parameters[tensor.offset + j] = difference;
+  }
+  model = du_model_new (&config, parameters, NULL, &error);
+  g_assert_no_error (error);
+  du_session_options_init (&options);
+  options.precision = DU_PRECISION_F32;
+  options.threads = 1; /* others test those */
+  session = du_session_open (model, &options, &error);
+  g_assert_no_error (error);
+  return session;
+}
+
+static gpointer
+deblur_in_thread (gpointer data)
+{
+  DuFrameInfo info = make_info (DU_FORMAT_NV12, 449, 37);
+  DuDeblurrerOptions options;
+  g_autoptr (DuDeblurrer) deblurrer = NULL;
+  Pair pair;
+
+  du_deblurrer_options_init (&options);
+  deblurrer = du_deblurrer_new (data, &info, &options, NULL);
+  pair_init (&pair, &info, 6);
+  for (int i = 0; i < 2; i++) {
+    g_assert_true (du_deblurrer_process (deblurrer, &pair.in.frame, &pair.out.frame, 1, NULL));
+    test_frame_check_equal (&pair.in, &pair.out, "in a thread");
+  }
+  pair_clear (&pair);
+  return NULL;
+}
+
+/* A real session under it, changed between frames and shared by threads. */
+static void
+test_session (void)
+{
+  DuFrameInfo info = make_info (DU_FORMAT_GRAY8, 451, 257); /* 2 x 2 tiles */
+  DuSession *identity = open_session (0), *brighter = open_session (0.25f);
+  DuDeblurrerOptions options;
+  DuDeblurrerStats stats;
+  g_autoptr (DuDeblurrer) deblurrer = NULL;
+  g_autoptr (GError) error = NULL;
+  GThread *threads[3];
+  Pair pair;
+
+  info.full_range = TRUE;
+  du_deblurrer_options_init (&options);
+  deblurrer = du_deblurrer_new (identity, &info, &options, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    threads[i] = g_thread_new ("deblur", deblur_in_thread, identity);
+  pair_init (&pair, &info, 7);
+  g_assert_true (du_deblurrer_process (deblurrer, &pair.in.frame, &pair.out.frame, 1, &error));
+  test_frame_check_equal (&pair.in, &pair.out, "identity");
+  for (guint i = 0; i < G_N_ELEMENTS (threads); i++)
+    g_thread_join (threads[i]);
+  du_session_unref (identity); /* the deblurrer keeps its own references */
+  du_deblurrer_set_session (deblurrer, brighter);
+  du_session_unref (brighter);
+  g_assert_true (du_deblurrer_process (deblurrer, &pair.in.frame, &pair.out.frame, 1, &error));
+  g_assert_no_error (error);
+  for (int y = 0; y < info.height; y++)
+    for (int x = 0; x < info.width; x++)
+      g_assert_cmpint (test_get (&pair.out, 0, x, y), ==, MIN (test_get (&pair.in, 0, x, y) + 64, 255));
+  du_deblurrer_get_stats (deblurrer, &stats);
+  g_assert_cmpuint (stats.frames, ==, 2);
+  g_assert_cmpuint (stats.tiles_per_frame, ==, 4);
+  g_assert_cmpfloat (stats.network_ms, >, 0);
+  pair_clear (&pair);
+}
+
 static void
 test_arguments (void)
 {
@@ -383,6 +471,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deblurrer/batch", test_batch);
   g_test_add_func ("/deblurrer/broken-numbers", test_broken_numbers);
   g_test_add_func ("/deblurrer/failing-network", test_failing_network);
+  g_test_add_func ("/deblurrer/session", test_session);
   g_test_add_func ("/deblurrer/large", test_large);
   return g_test_run ();
 }
