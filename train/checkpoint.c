@@ -293,7 +293,7 @@ folder_lock (const char *folder, GError **error)
   if (flock (fd, LOCK_EX | LOCK_NB) != 0) {
     if (errno == EWOULDBLOCK)
       g_set_error (error, TRAIN_ERROR, EXIT_IO,
-          "%s is in use by another training: wait for it, or give another folder", folder);
+          "%s is in use by another run: wait for it, or give another folder", folder);
     else
       fail (error, EXIT_IO, path, "cannot be locked", errno);
     close (fd);

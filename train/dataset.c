@@ -169,8 +169,14 @@ open_sharp (Dataset *dataset, char *const *paths, const SynthOptions *synth, gui
   if (!files)
     return FALSE;
   bad = g_new0 (gboolean, g_strv_length (files) + 1);
-  if (!media_decode_all (files, &options, 0, max_bad, store_picture, dataset, bad, error)
-      || !store_map (dataset, error))
+  if (!media_decode_all (files, &options, 0, max_bad, store_picture, dataset, bad, error))
+    return FALSE;
+  if (!dataset->pictures->len) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "no picture is good in '%s'%s", paths[0],
+        paths[1] ? " and the others" : "");
+    return FALSE;
+  }
+  if (!store_map (dataset, error))
     return FALSE;
   for (guint i = 0; i < dataset->pictures->len; i++) {
     const Picture *picture = &g_array_index (dataset->pictures, Picture, i);
@@ -321,7 +327,7 @@ open_pairs (Dataset *dataset, char *const *paths, guint max_bad, GError **error)
 
   if (!files
       || !media_decode_all (files, &options, 0, G_MAXUINT, store_picture, dataset, NULL, error)
-      || !store_map (dataset, error))
+      || (dataset->stored && !store_map (dataset, error)))
     return FALSE;
   picture = g_new0 (const Picture *, 2 * (gsize) n);
   for (guint i = 0; i < dataset->pictures->len; i++) {

@@ -56,20 +56,25 @@ type_of (GBytes *start)
   return name;
 }
 
-static gboolean
-is_media (const char *type)
+static MediaKind
+kind_of (const char *type)
 {
-  return type
-         && (g_str_has_prefix (type, "image/") || g_str_has_prefix (type, "video/")
-             || strcmp (type, "application/mxf") == 0);
+  if (!type)
+    return MEDIA_UNKNOWN;
+  if (g_str_has_prefix (type, "image/"))
+    return MEDIA_PICTURE;
+  return g_str_has_prefix (type, "video/") || strcmp (type, "application/mxf") == 0
+                 || strcmp (type, "application/ogg") == 0
+             ? MEDIA_VIDEO
+             : MEDIA_UNKNOWN;
 }
 
-gboolean
-media_known (const char *path)
+MediaKind
+media_kind (const char *path)
 {
   g_autoptr (GBytes) start = g_file_test (path, G_FILE_TEST_IS_REGULAR) ? read_start (path, NULL) : NULL;
 
-  return start && is_media (type_of (start));
+  return start ? kind_of (type_of (start)) : MEDIA_UNKNOWN;
 }
 
 /* ---- one file ------------------------------------------------------------------------------ */
@@ -556,6 +561,7 @@ media_decode (const char *path, guint file, const MediaOptions *options, MediaFu
   Decoder *decoder = NULL;
   g_autoptr (GBytes) start = NULL;
   const char *type;
+  MediaKind kind;
   GStatBuf status;
   gboolean ok = FALSE;
 
@@ -570,7 +576,8 @@ media_decode (const char *path, guint file, const MediaOptions *options, MediaFu
   if (!(start = read_start (path, error)))
     return FALSE;
   type = type_of (start);
-  if (!is_media (type))
+  kind = kind_of (type);
+  if (kind == MEDIA_UNKNOWN)
     return bad (error, "is neither a picture nor a video that GStreamer knows");
 
   decoder = g_new0 (Decoder, 1);
@@ -579,7 +586,7 @@ media_decode (const char *path, guint file, const MediaOptions *options, MediaFu
   decoder->func = func;
   decoder->data = data;
   decoder->orientation = GST_VIDEO_ORIENTATION_IDENTITY;
-  if (!g_str_has_prefix (type, "image/"))
+  if (kind == MEDIA_VIDEO)
     ok = build (decoder, path, NULL, NULL, error) && run (decoder, FALSE, error);
   else if (status.st_size > PICTURE_BYTES_MAX)
     bad (error, "is larger than 512 MB");

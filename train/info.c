@@ -54,15 +54,30 @@ print_network (const DuConfig *config, int height, int width)
       du_config_flops (config, height, width) / 1e9);
 }
 
+static void
+print_metadata (const DuModel *model)
+{
+  g_auto (GStrv) keys = du_model_metadata_keys (model);
+  const char *warning = du_model_warning (model);
+
+  g_print ("\n%s\n", du_model_path (model));
+  for (char **key = keys; *key; key++)
+    g_print ("  %s: %s\n", *key, du_model_metadata (model, *key));
+  if (warning)
+    g_printerr ("warning: %s\n", warning);
+}
+
 ExitCode
 info_command (int argc, char **argv, GError **error)
 {
   int height = DU_TILE_HEIGHT, width = DU_TILE_WIDTH;
   g_autofree char *bn = NULL, *head = NULL;
+  g_autoptr (DuModel) model = NULL;
+  int base_width = -1; /* not given */
   gboolean helped;
   DuConfig config;
   const GOptionEntry entries[] = {
-    { "base-width", 0, 0, G_OPTION_ARG_INT, &config.base_width, "Channels of the first level (32)", "N" },
+    { "base-width", 0, 0, G_OPTION_ARG_INT, &base_width, "Channels of the first level (32)", "N" },
     { "bn", 0, 0, G_OPTION_ARG_STRING, &bn,
         "Blocks followed by batch normalisation (enc0,enc2,mid,dec2,dec0), or none", "LIST" },
     { "head", 0, 0, G_OPTION_ARG_STRING, &head, "What ends the network: sigmoid or residual", "HEAD" },
@@ -71,17 +86,28 @@ info_command (int argc, char **argv, GError **error)
     { NULL },
   };
 
-  du_config_init (&config);
-  if (!options_parse ("", "Prints the layers of the network and its size.", entries, &argc, &argv, &helped,
+  if (!options_parse ("[WEIGHTS]",
+          "Prints the layers of the network and its size, of the published one or of a weights file's with its\n"
+          "metadata.",
+          entries, &argc, &argv, &helped,
           error)
       || helped)
     return EXIT_DONE;
+  du_config_init (&config);
+  if (base_width != -1)
+    config.base_width = base_width;
   if ((bn && !du_bn_parse (bn, &config.bn, error)) || (head && !du_head_parse (head, &config.head, error))
       || !du_config_check (&config, error))
     return EXIT_USAGE;
-  if (argc > 1) {
-    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "'%s' is one argument too many: see --help", argv[1]);
+  if (argc > 2 || (argc > 1 && (bn || head || base_width != -1))) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "%s: see --help",
+        argc > 2 ? "more than one weights file" : "a weights file says itself what --base-width, --bn and --head would");
     return EXIT_USAGE;
+  }
+  if (argc > 1) {
+    if (!(model = du_model_load (argv[1], error)))
+      return EXIT_WEIGHTS;
+    config = *du_model_config (model);
   }
   for (int i = 0; i < 2; i++) {
     int size = i ? width : height;
@@ -93,5 +119,7 @@ info_command (int argc, char **argv, GError **error)
     }
   }
   print_network (&config, height, width);
+  if (model)
+    print_metadata (model);
   return EXIT_DONE;
 }

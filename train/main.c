@@ -13,6 +13,7 @@ static const struct
   Command run;
   const char *summary;
 } commands[] = {
+  { "synth", synth_command, "Make pairs of sharp and blurred pictures from pictures and videos" },
   { "fit", fit_command, "Train a network on pairs or on sharp material" },
   { "info", info_command, "Print the network's layers and size, or what a weights file holds" },
 };

@@ -68,7 +68,7 @@ list_folder (const char *path, int depth, GPtrArray *files, GError **error)
     if (g_file_test (full, G_FILE_TEST_IS_DIR)) {
       if (!list_folder (full, depth + 1, files, error))
         return FALSE;
-    } else if (named_like_media (full) || media_known (full))
+    } else if (named_like_media (full) || media_kind (full) != MEDIA_UNKNOWN)
       g_ptr_array_add (files, g_steal_pointer (&full));
   }
   return TRUE;
@@ -139,14 +139,10 @@ media_decode_all (char *const *files, const MediaOptions *options, int threads, 
 
   if (!initialise (error))
     return FALSE;
-  if (n == 0) {
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "no picture and no video is there");
-    return FALSE;
-  }
   n_threads = MIN (n, threads > 0 ? (guint) threads : g_get_num_processors ());
-  w.reasons = g_new0 (char *, n);
+  w.reasons = g_new0 (char *, MAX (n, 1));
   g_mutex_init (&w.lock);
-  pool = g_new (GThread *, n_threads);
+  pool = g_new (GThread *, MAX (n_threads, 1));
   for (guint i = 0; i < n_threads; i++)
     pool[i] = g_thread_new ("decode", work, &w);
   for (guint i = 0; i < n_threads; i++)
@@ -164,8 +160,6 @@ media_decode_all (char *const *files, const MediaOptions *options, int threads, 
   g_free (w.reasons);
   if (w.fatal)
     g_propagate_error (error, w.fatal);
-  else if (n_bad == n)
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "none of the %u files is good", n);
   else if (n_bad > max_bad)
     g_set_error (error, TRAIN_ERROR, EXIT_DATA,
         "%u of %u files are bad, listed above, and %u may be: mend or remove them, or raise --max-bad", n_bad, n,

@@ -22,8 +22,15 @@ typedef gboolean (*MediaFunc) (guint file, guint frame, int height, int width, c
  * those that neither their name nor their content shows to be pictures or video are left out. g_strfreev. */
 char **media_list (char *const *paths, GError **error);
 
-/* Whether a file's content is a picture or a video, as far as GStreamer knows. */
-gboolean media_known (const char *path);
+typedef enum
+{
+  MEDIA_UNKNOWN,
+  MEDIA_PICTURE,
+  MEDIA_VIDEO,
+} MediaKind;
+
+/* What a file's content is, as far as GStreamer knows; call it after media_list(). */
+MediaKind media_kind (const char *path);
 
 /* Decodes one file. A bad one (EXIT_DATA) is told by its reason alone, without the path; pictures of a video
  * may have been handed out before. */
@@ -32,7 +39,7 @@ gboolean media_decode (const char *path, guint file, const MediaOptions *options
 
 /* Decodes files, several at a time (threads, 0 = one per core): func is called from several threads, in no
  * order but for the frames of one video. Bad files are listed on stderr and skipped; more than max_bad of
- * them, or nothing good, is an error (EXIT_DATA), after all have been tried. bad: one flag a file, or NULL. */
+ * them is an error (EXIT_DATA), after all have been tried. bad: one flag a file, or NULL. */
 gboolean media_decode_all (char *const *files, const MediaOptions *options, int threads, guint max_bad,
     MediaFunc func, gpointer data, gboolean *bad, GError **error);
 

@@ -78,8 +78,9 @@ interrupted_catch (void)
   sigemptyset (&action.sa_mask);
   sigaction (SIGINT, &action, NULL);
   sigaction (SIGTERM, &action, NULL);
-  /* A closed pipe is an error of the write, with a message and an exit code. */
+  /* A closed pipe and a full quota are errors of the write, with a message and an exit code. */
   signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN);
 }
 
 int
