@@ -12,6 +12,7 @@
 
 #define MAGIC "DUCHECK1"
 #define PREFIX "checkpoint-"
+#define PART ".part"
 #define KEPT 2
 
 enum
@@ -141,7 +142,7 @@ write_checkpoint (int fd, const Checkpoint *checkpoint)
 gboolean
 checkpoint_save (const char *folder, guint64 number, const Checkpoint *checkpoint, GError **error)
 {
-  g_autofree char *path = path_of (folder, number), *temporary = g_strconcat (path, ".part", NULL);
+  g_autofree char *path = path_of (folder, number), *temporary = g_strconcat (path, PART, NULL);
   g_autoptr (GArray) numbers = NULL;
   gboolean done = FALSE;
   int fd;
@@ -275,16 +276,35 @@ checkpoint_load (const char *folder, Checkpoint *checkpoint, GError **error)
 
 /* ---- the folder ---------------------------------------------------------------------------- */
 
+gboolean
+folder_make (const char *folder, GError **error)
+{
+  return g_mkdir_with_parents (folder, 0777) == 0 || fail (error, EXIT_IO, folder, "cannot be made", errno);
+}
+
+/* What a process that was killed left half written. */
+static void
+remove_parts (const char *folder)
+{
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir)))
+    if (g_str_has_prefix (name, PREFIX) && g_str_has_suffix (name, PART)) {
+      g_autofree char *path = g_build_filename (folder, name, NULL);
+
+      g_unlink (path);
+    }
+}
+
 int
 folder_lock (const char *folder, GError **error)
 {
   g_autofree char *path = g_build_filename (folder, "lock", NULL);
   int fd;
 
-  if (g_mkdir_with_parents (folder, 0777) != 0) {
-    fail (error, EXIT_IO, folder, "cannot be made", errno);
+  if (!folder_make (folder, error))
     return -1;
-  }
   fd = g_open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (fd < 0) {
     fail (error, EXIT_IO, path, "cannot be made", errno);
@@ -299,5 +319,6 @@ folder_lock (const char *folder, GError **error)
     close (fd);
     return -1;
   }
+  remove_parts (folder);
   return fd;
 }

@@ -37,6 +37,8 @@ gboolean checkpoint_save (const char *folder, guint64 number, const Checkpoint *
 gboolean checkpoint_load (const char *folder, Checkpoint *checkpoint, GError **error);
 gboolean checkpoint_exists (const char *folder);
 
+/* With all above it, where it is not there yet; EXIT_IO. */
+gboolean folder_make (const char *folder, GError **error);
 /* Makes the folder and takes its lock, which holds until the descriptor is closed or the process ends; -1:
  * EXIT_IO, another process has it or the folder cannot be made. */
 int folder_lock (const char *folder, GError **error);

@@ -3,6 +3,14 @@
 
 #include <math.h>
 
+gboolean
+evaluate_is_pairs (const char *path)
+{
+  g_autofree char *sharp = g_build_filename (path, "sharp", NULL), *blur = g_build_filename (path, "blur", NULL);
+
+  return g_file_test (sharp, G_FILE_TEST_IS_DIR) && g_file_test (blur, G_FILE_TEST_IS_DIR);
+}
+
 static gboolean
 out_of_memory (int height, int width, GError **error)
 {

@@ -45,6 +45,9 @@ gboolean evaluate_sharp (const Evaluation *evaluation, const char *name, int hei
 gboolean evaluate_dataset (const Evaluation *evaluation, Dataset *dataset, DatasetKind kind, const guint *subset,
     guint n_subset, Metrics *metrics, GError **error);
 
+/* Is path a folder with sharp/ and blur/? */
+gboolean evaluate_is_pairs (const char *path);
+
 /* A table on stdout: a line per kernel and one for all. */
 void evaluate_print (const Metrics *metrics, const SynthKernel *kernels);
 /* "7x7 sigma 1" into text. */

@@ -3,14 +3,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fit.h"
 
-static gboolean
-is_pairs_folder (const char *path)
-{
-  g_autofree char *sharp = g_build_filename (path, "sharp", NULL), *blur = g_build_filename (path, "blur", NULL);
-
-  return g_file_test (sharp, G_FILE_TEST_IS_DIR) && g_file_test (blur, G_FILE_TEST_IS_DIR);
-}
-
 /* Draws which samples validate. */
 static gboolean
 split (Fit *fit, GError **error)
@@ -53,7 +45,7 @@ fit_open_data (Fit *fit, GError **error)
     g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no data given: see 'deblurunet-train fit --help'");
     return FALSE;
   }
-  if (plan->kind == DATASET_AS_IS && !is_pairs_folder (data[0])) {
+  if (plan->kind == DATASET_AS_IS && !evaluate_is_pairs (data[0])) {
     g_set_error (error, TRAIN_ERROR, EXIT_DATA,
         "%s has no folders sharp/ and blur/: make them with 'deblurunet-train synth', or give --on-the-fly for "
         "sharp material", data[0]);
@@ -63,7 +55,7 @@ fit_open_data (Fit *fit, GError **error)
   if (!fit->data)
     return FALSE;
   if (val[0]) {
-    fit->validation_kind = !val[1] && is_pairs_folder (val[0]) ? DATASET_AS_IS : DATASET_ON_THE_FLY;
+    fit->validation_kind = !val[1] && evaluate_is_pairs (val[0]) ? DATASET_AS_IS : DATASET_ON_THE_FLY;
     fit->validation = dataset_open (fit->validation_kind, val, &plan->synth, plan->max_bad, error);
     if (!fit->validation)
       return FALSE;

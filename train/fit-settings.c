@@ -63,9 +63,9 @@ static const SettingEntry entries[] = {
   { "init", 0, SETTING_PATHS, FALSE, NULL, 0, 0, NULL, "FILE", "Start from these weights (fine-tuning)" },
   { "seed", 0, SETTING_INTEGER, TRUE, "1", 0, 9007199254740992.0, NULL, "N", "Of all that is random" },
   /* Machine. */
-  { "backend", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, "auto|cpu|cuda|reference", NULL, "What computes" },
+  { "backend", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, SETTINGS_BACKENDS, NULL, "What computes" },
   { "device", 0, SETTING_INTEGER, FALSE, "-1", -1, 1024, NULL, "N", "CUDA device, -1 = the first that works" },
-  { "precision", 0, SETTING_CHOICE, TRUE, "f32", 0, 0, "auto|f32|bf16|f16", NULL, "Of activations" },
+  { "precision", 0, SETTING_CHOICE, TRUE, "f32", 0, 0, SETTINGS_PRECISIONS, NULL, "Of activations" },
   { "threads", 't', SETTING_INTEGER, FALSE, "0", 0, 1024, NULL, "N",
     "CPU threads, 0 = one per core; equal numbers give equal bits" },
   { "loaders", 0, SETTING_INTEGER, FALSE, "1", 1, 64, NULL, "N", "Threads that prepare batches" },
@@ -74,7 +74,7 @@ static const SettingEntry entries[] = {
     "Go on from the folder's newest checkpoint; options not given are the checkpoint's" },
   { "checkpoint-minutes", 0, SETTING_NUMBER, FALSE, "10", 0, BIG, NULL, "M",
     "Time between checkpoints within an epoch" },
-  { "dtype", 0, SETTING_CHOICE, FALSE, "f32", 0, 0, "f32|f16|bf16", NULL, "Number format of the weights file" },
+  { "dtype", 0, SETTING_CHOICE, FALSE, "f32", 0, 0, SETTINGS_DTYPES, NULL, "Number format of the weights file" },
   { "note", 0, SETTING_TEXT, FALSE, NULL, 0, 0, NULL, "TEXT",
     "What the data is and its licence: kept in the weights as trained_on" },
   { "train-metrics", 0, SETTING_INTEGER, TRUE, "16", 1, 100000, NULL, "N",
@@ -117,11 +117,6 @@ parse_crop (const char *text, FitPlan *plan, GError **error)
 gboolean
 fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
 {
-  static const DuBackendKind backends[]
-      = { DU_BACKEND_AUTO, DU_BACKEND_CPU, DU_BACKEND_CUDA, DU_BACKEND_REFERENCE };
-  static const DuPrecision precisions[]
-      = { DU_PRECISION_AUTO, DU_PRECISION_F32, DU_PRECISION_BF16, DU_PRECISION_F16 };
-  static const DuDtype dtypes[] = { DU_DTYPE_F32, DU_DTYPE_F16, DU_DTYPE_BF16 };
   DuTrainerOptions *trainer = &plan->trainer;
 
   *plan = (FitPlan){
@@ -139,7 +134,7 @@ fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
     .checkpoint_minutes = settings_number (settings, "checkpoint-minutes"),
     .val_split = settings_number (settings, "val-split"),
     .schedule = (ScheduleKind) settings_choice (settings, "schedule"),
-    .dtype = dtypes[settings_choice (settings, "dtype")],
+    .dtype = (DuDtype) settings_choice (settings, "dtype"),
   };
   if (settings_text (settings, "steps-per-epoch"))
     plan->steps_per_epoch = (guint64) settings_integer (settings, "steps-per-epoch");
@@ -156,8 +151,8 @@ fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
 
   du_trainer_options_init (trainer);
   trainer->config.base_width = (int) settings_integer (settings, "base-width");
-  trainer->backend = backends[settings_choice (settings, "backend")];
-  trainer->precision = precisions[settings_choice (settings, "precision")];
+  trainer->backend = (DuBackendKind) settings_choice (settings, "backend");
+  trainer->precision = (DuPrecision) settings_choice (settings, "precision");
   trainer->threads = (int) settings_integer (settings, "threads");
   trainer->device = (int) settings_integer (settings, "device");
   trainer->clip_norm = settings_number (settings, "clip");
