@@ -179,8 +179,13 @@ wanted (Eval *eval)
 
   if (!eval->again)
     return TRUE;
-  while (end < eval->entries->len && g_array_index (eval->entries, EvalEntry, end).picture == eval->picture)
-    any = any || g_array_index (eval->entries, EvalEntry, end++).rank;
+  for (; end < eval->entries->len; end++) {
+    const EvalEntry *entry = &g_array_index (eval->entries, EvalEntry, end);
+
+    if (entry->picture != eval->picture)
+      break;
+    any = any || entry->rank;
+  }
   if (!any)
     eval->next = end;
   return any;
