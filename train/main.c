@@ -15,6 +15,7 @@ static const struct
 } commands[] = {
   { "synth", synth_command, "Make pairs of sharp and blurred pictures from pictures and videos" },
   { "fit", fit_command, "Train a network on pairs or on sharp material" },
+  { "eval", eval_command, "Measure weights on pictures against the truth" },
   { "info", info_command, "Print the network's layers and size, or what a weights file holds" },
 };
 
