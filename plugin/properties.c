@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "properties.h"
+
+#define GST_TYPE_DEBLURUNET_BACKEND (backend_get_type ())
+static GType
+backend_get_type (void)
+{
+  static gsize type;
+  static const GEnumValue values[] = {
+    { DU_BACKEND_AUTO, "The fastest that works on this machine", "auto" },
+    { DU_BACKEND_CPU, "CPU (oneDNN)", "cpu" },
+    { DU_BACKEND_CUDA, "NVIDIA GPU (cuDNN)", "cuda" },
+    { DU_BACKEND_REFERENCE, "Plain C on the CPU: very slow, for checking the others", "reference" },
+    { 0, NULL, NULL },
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDeblurunetBackend", values));
+  return type;
+}
+
+#define GST_TYPE_DEBLURUNET_PRECISION (precision_get_type ())
+static GType
+precision_get_type (void)
+{
+  static gsize type;
+  static const GEnumValue values[] = {
+    { DU_PRECISION_AUTO, "The fastest that the device computes natively", "auto" },
+    { DU_PRECISION_F32, "32-bit float", "f32" },
+    { DU_PRECISION_BF16, "bfloat16: twice as fast where the CPU has it (AVX512_BF16, AMX)", "bf16" },
+    { DU_PRECISION_F16, "16-bit float (GPU only)", "f16" },
+    { 0, NULL, NULL },
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDeblurunetPrecision", values));
+  return type;
+}
+
+#define GST_TYPE_DEBLURUNET_COMPARE (compare_get_type ())
+static GType
+compare_get_type (void)
+{
+  static gsize type;
+  static const GEnumValue values[] = {
+    { GST_DEBLURUNET_COMPARE_NONE, "The deblurred picture", "none" },
+    { GST_DEBLURUNET_COMPARE_SPLIT, "The input left of split-position, deblurred right of it", "split" },
+    { 0, NULL, NULL },
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDeblurunetCompare", values));
+  return type;
+}
+
+void
+gst_deblurunet_settings_init (GstDeblurunetSettings *settings)
+{
+  *settings = (GstDeblurunetSettings){ .strength = 1, .split_position = 0.5 };
+  du_session_options_init (&settings->session);
+  du_deblurrer_options_init (&settings->tiles);
+}
+
+void
+gst_deblurunet_install_properties (GObjectClass *klass)
+{
+  const GParamFlags common = G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS;
+  const GParamFlags ready = common | GST_PARAM_MUTABLE_READY;
+  const GParamFlags playing = common | GST_PARAM_MUTABLE_PLAYING;
+  const GParamFlags live = playing | GST_PARAM_CONTROLLABLE;
+  DuDeblurrerOptions tiles;
+
+  du_deblurrer_options_init (&tiles);
+  g_object_class_install_property (klass, PROP_WEIGHTS,
+      g_param_spec_string ("weights", "Weights file",
+          "Path of a safetensors file from deblurunet-train; NULL = the installed default. A new path takes "
+          "effect at the next frame; if that file is bad, a warning is posted and the old weights stay",
+          NULL, playing));
+  g_object_class_install_property (klass, PROP_BACKEND,
+      g_param_spec_enum ("backend", "Back end", "What computes the network", GST_TYPE_DEBLURUNET_BACKEND,
+          DU_BACKEND_AUTO, ready));
+  g_object_class_install_property (klass, PROP_PRECISION,
+      g_param_spec_enum ("precision", "Precision",
+          "Number format of the network's activations; pictures differ by well under one 8-bit step",
+          GST_TYPE_DEBLURUNET_PRECISION, DU_PRECISION_AUTO, ready));
+  g_object_class_install_property (klass, PROP_THREADS,
+      g_param_spec_int ("threads", "Threads",
+          "CPU threads of the network, 0 = one for each core. On a machine that is busy with other things, "
+          "fewer than all cores are faster",
+          0, 1024, 0, ready));
+  g_object_class_install_property (klass, PROP_OVERLAP,
+      g_param_spec_int ("overlap", "Overlap",
+          "Pixels that neighbouring 256x448 tiles share at least. More hides the tiles' borders better and "
+          "costs more tiles",
+          0, 128, tiles.overlap, ready));
+  g_object_class_install_property (klass, PROP_BATCH,
+      g_param_spec_int ("batch", "Batch",
+          "Tiles per pass through the network, 0 = the back end's choice. Memory grows with it", 0, 64,
+          tiles.batch, ready));
+  g_object_class_install_property (klass, PROP_STRENGTH,
+      g_param_spec_double ("strength", "Strength",
+          "Part of the network's correction that is added to the frame: 0 = none (frames pass through untouched "
+          "and at no cost), 1 = all",
+          0, 1, 1, live));
+  g_object_class_install_property (klass, PROP_COMPARE,
+      g_param_spec_enum ("compare", "Compare", "Show before and after in one picture",
+          GST_TYPE_DEBLURUNET_COMPARE, GST_DEBLURUNET_COMPARE_NONE, playing));
+  g_object_class_install_property (klass, PROP_SPLIT_POSITION,
+      g_param_spec_double ("split-position", "Split position",
+          "With compare=split, where the line stands: 0 = left border, 1 = right border", 0, 1, 0.5, live));
+  g_object_class_install_property (klass, PROP_STATS,
+      g_param_spec_boxed ("stats", "Statistics",
+          "frames, passed-through, tiles-per-frame, tiles-per-second; gather-, network- and scatter-ms of the "
+          "last frame and, with -mean-ms, on average; backend, device, precision, note (why no better choice "
+          "was taken), weights (the path in use) and weights-trained-on",
+          GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+
+  gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_BACKEND, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_PRECISION, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_COMPARE, 0);
+}
+
+gboolean
+gst_deblurunet_settings_set (GstDeblurunetSettings *settings, guint id, const GValue *value)
+{
+  switch (id) {
+  case PROP_WEIGHTS:
+    g_free (settings->weights);
+    settings->weights = g_value_dup_string (value);
+    break;
+  case PROP_BACKEND:
+    settings->session.backend = g_value_get_enum (value);
+    break;
+  case PROP_PRECISION:
+    settings->session.precision = g_value_get_enum (value);
+    break;
+  case PROP_THREADS:
+    settings->session.threads = g_value_get_int (value);
+    break;
+  case PROP_OVERLAP:
+    settings->tiles.overlap = g_value_get_int (value);
+    break;
+  case PROP_BATCH:
+    settings->tiles.batch = g_value_get_int (value);
+    break;
+  case PROP_STRENGTH:
+    settings->strength = g_value_get_double (value);
+    break;
+  case PROP_COMPARE:
+    settings->compare = g_value_get_enum (value);
+    break;
+  case PROP_SPLIT_POSITION:
+    settings->split_position = g_value_get_double (value);
+    break;
+  default:
+    return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+gst_deblurunet_settings_get (const GstDeblurunetSettings *settings, guint id, GValue *value)
+{
+  switch (id) {
+  case PROP_WEIGHTS:
+    g_value_set_string (value, settings->weights);
+    break;
+  case PROP_BACKEND:
+    g_value_set_enum (value, settings->session.backend);
+    break;
+  case PROP_PRECISION:
+    g_value_set_enum (value, settings->session.precision);
+    break;
+  case PROP_THREADS:
+    g_value_set_int (value, settings->session.threads);
+    break;
+  case PROP_OVERLAP:
+    g_value_set_int (value, settings->tiles.overlap);
+    break;
+  case PROP_BATCH:
+    g_value_set_int (value, settings->tiles.batch);
+    break;
+  case PROP_STRENGTH:
+    g_value_set_double (value, settings->strength);
+    break;
+  case PROP_COMPARE:
+    g_value_set_enum (value, settings->compare);
+    break;
+  case PROP_SPLIT_POSITION:
+    g_value_set_double (value, settings->split_position);
+    break;
+  default:
+    return FALSE;
+  }
+  return TRUE;
+}

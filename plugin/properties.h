@@ -1,0 +1,49 @@
+/* The element's properties: their types, ranges and words.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef GST_DEBLURUNET_PROPERTIES_H
+#define GST_DEBLURUNET_PROPERTIES_H
+
+#include <gst/gst.h>
+
+#include "deblurunet.h"
+
+typedef enum
+{
+  GST_DEBLURUNET_COMPARE_NONE,
+  GST_DEBLURUNET_COMPARE_SPLIT,
+} GstDeblurunetCompare;
+
+enum
+{
+  PROP_0,
+  PROP_WEIGHTS,
+  PROP_BACKEND,
+  PROP_PRECISION,
+  PROP_THREADS,
+  PROP_OVERLAP,
+  PROP_BATCH,
+  PROP_STRENGTH,
+  PROP_COMPARE,
+  PROP_SPLIT_POSITION,
+  PROP_STATS,
+};
+
+/* What the properties say, at one moment. */
+typedef struct
+{
+  char *weights; /* NULL = the installed default */
+  DuSessionOptions session;
+  DuDeblurrerOptions tiles;
+  double strength;
+  GstDeblurunetCompare compare;
+  double split_position;
+} GstDeblurunetSettings;
+
+void gst_deblurunet_settings_init (GstDeblurunetSettings *settings);
+void gst_deblurunet_install_properties (GObjectClass *klass);
+/* One property's value in or out; FALSE for one that is not a setting. */
+gboolean gst_deblurunet_settings_set (GstDeblurunetSettings *settings, guint id, const GValue *value);
+gboolean gst_deblurunet_settings_get (const GstDeblurunetSettings *settings, guint id, GValue *value);
+
+#endif
