@@ -100,7 +100,8 @@ du_deblurrer_new_with_forward (DuForwardFunction forward, gpointer data, const D
 }
 
 DuDeblurrer *
-du_deblurrer_new (DuSession *session, const DuFrameInfo *info, const DuDeblurrerOptions *options, GError **error)
+du_deblurrer_new (DuSession *session, const DuFrameInfo *info, const DuDeblurrerOptions *options,
+    GError **error)
 {
   DuDeblurrer *deblurrer = du_deblurrer_new_with_forward (session_forward, session, info, options,
       DU_TILE_HEIGHT, DU_TILE_WIDTH, error);
@@ -234,7 +235,8 @@ process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, float strength
 }
 
 gboolean
-du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, double strength, GError **error)
+du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, double strength,
+    GError **error)
 {
   DuDeblurrerStats *stats = &deblurrer->stats;
 

@@ -155,8 +155,8 @@ du_frame_kind_init (DuFrameKind *kind, const DuFrameInfo *info, GError **error)
   if (info->width < 1 || info->height < 1 || info->width > DU_FRAME_SIZE_MAX
       || info->height > DU_FRAME_SIZE_MAX) {
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
-        "a frame of %dx%d pixels cannot be processed: width and height are 1 to %d", info->width, info->height,
-        DU_FRAME_SIZE_MAX);
+        "a frame of %dx%d pixels cannot be processed: width and height are 1 to %d", info->width,
+        info->height, DU_FRAME_SIZE_MAX);
     return FALSE;
   }
   if ((guint) info->matrix >= G_N_ELEMENTS (luma_shares)) {
@@ -183,7 +183,7 @@ du_frame_check (const DuFrameKind *kind, const DuFrame *frame, const char *name,
     int lines = kind->lines[plane], bytes = kind->line_bytes[plane];
 
     if (!frame->data[plane]) {
-      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "plane %d of the %s frame is missing: %s has %d planes",
+      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "plane %d of the %s frame is missing: %s has %d",
           plane, name, kind->layout->name, kind->layout->planes);
       return FALSE;
     }
@@ -265,8 +265,8 @@ unpack_loop (int step, int bytes, const guint8 *from, int n, int shift, guint ma
 
 /* n samples from a column on. */
 WIDE_VECTORS static void
-unpack (const DuLayout *layout, const DuComponent *component, const DuFrame *frame, int line, int column, int n,
-    float *to)
+unpack (const DuLayout *layout, const DuComponent *component, const DuFrame *frame, int line, int column,
+    int n, float *to)
 {
   const guint8 *from = sample_at (frame, component, line, column);
   guint mask = (1u << layout->depth) - 1;

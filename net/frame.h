@@ -67,8 +67,8 @@ void du_band_add (const DuBand *band, int y, int x, int n, float weight, const f
     const float *before, const float *after);
 
 /* Adds the corrections, times strength, to the lines [from, to) of in and writes all their samples to out.
- * from and to are even, or to is the frame's height. Chroma at half resolution reads the band's line from - 1,
- * too. */
+ * from and to are even, or to is the frame's height. Chroma at half resolution also reads the band's line
+ * from - 1. */
 void du_frame_scatter (const DuFrameKind *kind, const DuFrame *in, DuFrame *out, const DuBand *band, int from,
     int to, float strength);
 /* Copies every visible sample. */

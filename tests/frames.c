@@ -413,13 +413,14 @@ test_reference_mean (const DuFrameInfo *info, int component, int x, int y, const
   for (int i = 0; i < n_lines; i++)
     for (int j = 0; j < n_columns; j++)
       for (int c = 0; c < 3; c++)
-        rgb[c] += line_shares[i] * column_shares[j] * at[((gsize) lines[i] * info->width + columns[j]) * 3 + c];
+        rgb[c] += line_shares[i] * column_shares[j]
+                  * at[((gsize) lines[i] * info->width + columns[j]) * 3 + c];
 }
 
 char *
 test_info_to_string (const DuFrameInfo *info)
 {
-  return g_strdup_printf ("%s %dx%d matrix %d %s range siting %d%d", du_format_name (info->format), info->width,
-      info->height, info->matrix, info->full_range ? "full" : "limited", info->chroma_centred_x,
+  return g_strdup_printf ("%s %dx%d matrix %d %s range siting %d%d", du_format_name (info->format),
+      info->width, info->height, info->matrix, info->full_range ? "full" : "limited", info->chroma_centred_x,
       info->chroma_centred_y);
 }

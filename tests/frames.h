@@ -41,7 +41,8 @@ void test_reference_rgb (const TestFrame *frame, int x, int y, double rgb[3]);
 void test_reference_samples (const DuFrameInfo *info, const double rgb[3], gboolean difference,
     double samples[3]);
 /* The mean difference that a component's sample takes from the pixels; at: [height, width, 3]. */
-void test_reference_mean (const DuFrameInfo *info, int component, int x, int y, const float *at, double rgb[3]);
+void test_reference_mean (const DuFrameInfo *info, int component, int x, int y, const float *at,
+    double rgb[3]);
 
 char *test_info_to_string (const DuFrameInfo *info);
 

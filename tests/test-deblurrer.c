@@ -145,8 +145,8 @@ check_constant (const DuFrameInfo *info, guint seed, int overlap, int batch)
 
         expected = CLAMP (expected, 0, maximum);
         if (fabs (test_get (&pair.out, component, x, y) - expected) > 0.5 + 1e-6 * maximum)
-          g_error ("%s overlap %d batch %d: component %d at (%d, %d) is %u instead of %.3f", what, overlap, batch,
-              component, y, x, test_get (&pair.out, component, x, y), expected);
+          g_error ("%s overlap %d batch %d: component %d at (%d, %d) is %u instead of %.3f", what, overlap,
+              batch, component, y, x, test_get (&pair.out, component, x, y), expected);
       }
   test_frame_check_rest_equal (&pair.in, &pair.out, what);
   pair_clear (&pair);

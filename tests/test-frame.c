@@ -42,7 +42,8 @@ check_gather (const DuFrameKind *kind, const TestFrame *frame, int y, int x, int
     for (int j = 0; j < width; j++) {
       double rgb[3];
 
-      test_reference_rgb (frame, reflect (x + j, frame->info.width), reflect (y + i, frame->info.height), rgb);
+      test_reference_rgb (frame, reflect (x + j, frame->info.width), reflect (y + i, frame->info.height),
+          rgb);
       for (int c = 0; c < 3; c++) {
         double value = tile[((gsize) i * width + j) * 3 + c];
 
@@ -105,8 +106,8 @@ check_frame (const DuFrameInfo *info, guint seed)
   g_assert_true (du_frame_kind_init (&kind, info, NULL));
   g_assert_true (du_frame_check (&kind, &in.frame, "input", NULL));
   for (int i = 0; i < 2; i++)
-    check_gather (&kind, &in, g_rand_int_range (random, 0, info->height), g_rand_int_range (random, 0, info->width),
-        16, 32);
+    check_gather (&kind, &in, g_rand_int_range (random, 0, info->height),
+        g_rand_int_range (random, 0, info->width), 16, 32);
   check_scatter (&kind, &in, &out, g_rand_double (random), random);
   test_frame_check_canaries (&out, what);
   du_frame_copy (&kind, &in.frame, &copy.frame);

@@ -1,6 +1,6 @@
 /* What gathering, blending and scattering cost a frame of 1080p, beside the network's time in the same run.
- * Prints TAB-separated columns: format, milliseconds to gather, to blend and scatter, and their sum in percent
- * of the network's time.
+ * Prints TAB-separated columns: format, milliseconds to gather, to blend and scatter, and their sum in
+ * percent of the network's time.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "deblurrer-internal.h"
@@ -90,8 +90,8 @@ main (void)
     }
     if (format < 0) {
       network_ms = stats.network_ms; /* of the second frame: the first one prepares */
-      printf ("network: %.1f ms a frame of %u tiles on %s, %s\nformat\tgather\tscatter\tof network\n", network_ms,
-          stats.tiles_per_frame, du_session_backend (session), du_session_precision (session));
+      printf ("network: %.1f ms a frame of %u tiles on %s, %s\nformat\tgather\tscatter\tof network\n",
+          network_ms, stats.tiles_per_frame, du_session_backend (session), du_session_precision (session));
     } else
       printf ("%s\t%.2f\t%.2f\t%.2f %%\n", du_format_name (format), gather_ms, scatter_ms,
           (gather_ms + scatter_ms) / network_ms * 100);
