@@ -51,8 +51,8 @@ gather (const DuRowMatrix *matrix, const Sources *sources, gssize line, int x, d
 
 /* Patches times matrix, plus bias where not NULL. */
 static void
-multiply (const DuOp *op, const DuRowMatrix *matrix, const double *bias, const Sources *sources, Finish finish,
-    gconstpointer args)
+multiply (const DuOp *op, const DuRowMatrix *matrix, const double *bias, const Sources *sources,
+    Finish finish, gconstpointer args)
 {
   gsize inner = (gsize) matrix->taps * matrix->inputs, outputs = matrix->outputs;
 
