@@ -1,4 +1,4 @@
-/* float32 <-> binary16 and bfloat16, as bit patterns; rounding to nearest, ties to even (IEEE 754-2008, 4.3.1).
+/* float32 <-> binary16 and bfloat16, as bit patterns; rounding to nearest, ties to even (IEEE 754, 4.3.1).
  * Beyond the largest finite value the result is an infinity, NaN stays NaN, denormals are kept.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */

@@ -44,8 +44,8 @@ du_model_new (const DuConfig *config, const float *parameters, GHashTable *metad
   weights.config = *config;
   weights.parameters = g_try_new (float, n);
   if (!weights.parameters) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "a model needs %" G_GSIZE_FORMAT " MB of memory, which are not free",
-        n * sizeof (float) >> 20);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
+        "a model needs %" G_GSIZE_FORMAT " MB of memory, which are not free", n * sizeof (float) >> 20);
     return NULL;
   }
   memcpy (weights.parameters, parameters, n * sizeof (float));
@@ -186,6 +186,6 @@ du_model_path (const DuModel *model)
 gboolean
 du_model_save (const DuModel *model, const char *path, DuDtype dtype, GError **error)
 {
-  return du_weights_write (path, &model->weights.config, model->weights.parameters, model->weights.metadata, dtype,
-      error);
+  return du_weights_write (
+      path, &model->weights.config, model->weights.parameters, model->weights.metadata, dtype, error);
 }

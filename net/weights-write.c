@@ -42,8 +42,8 @@ refuse_value (const char *shown, const char *tensor, float value, DuDtype dtype,
 {
   if (isfinite (value))
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
-        "weights file '%s' is not written: tensor '%s' holds %g, which %s cannot hold: write it as F32", shown,
-        tensor, value, du_dtype_name (dtype));
+        "weights file '%s' is not written: tensor '%s' holds %g, which %s cannot hold: write it as F32",
+        shown, tensor, value, du_dtype_name (dtype));
   else
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
         "weights file '%s' is not written: tensor '%s' holds %s: go back to weights from before the training "
@@ -109,12 +109,18 @@ static json_t *
 make_metadata (const char *shown, const DuConfig *config, GHashTable *metadata, const char *digest,
     const char *header_digest, GError **error)
 {
-  g_autofree char *base_width = g_strdup_printf ("%d", config->base_width), *bn = du_bn_to_string (config->bn);
+  g_autofree char *base_width = g_strdup_printf ("%d", config->base_width),
+                  *bn = du_bn_to_string (config->bn);
   g_autofree char *tile = du_weights_tile ();
   const char *const reserved[][2] = {
-    { "format", DU_WEIGHTS_FORMAT }, { "format_version", DU_WEIGHTS_VERSION }, { "base_width", base_width },
-    { "bn", *bn ? bn : "none" }, { "head", du_head_name (config->head) }, { "tile", tile },
-    { "sha256", digest }, { "header_sha256", header_digest },
+    { "format", DU_WEIGHTS_FORMAT },
+    { "format_version", DU_WEIGHTS_VERSION },
+    { "base_width", base_width },
+    { "bn", *bn ? bn : "none" },
+    { "head", du_head_name (config->head) },
+    { "tile", tile },
+    { "sha256", digest },
+    { "header_sha256", header_digest },
   };
   json_t *object = json_object ();
   GList *keys = metadata ? g_list_sort (g_hash_table_get_keys (metadata), (GCompareFunc) strcmp) : NULL;
@@ -132,8 +138,8 @@ make_metadata (const char *shown, const DuConfig *config, GHashTable *metadata, 
 }
 
 static GByteArray *
-make_header (const char *shown, const DuConfig *config, GHashTable *metadata, DuDtype dtype, const char *digest,
-    GError **error)
+make_header (const char *shown, const DuConfig *config, GHashTable *metadata, DuDtype dtype,
+    const char *digest, GError **error)
 {
   static const char mark[] = "\"header_sha256\":\"";
   g_autofree char *zeros = g_strnfill (DU_WEIGHTS_DIGITS, '0'), *header_digest = NULL;
@@ -263,7 +269,8 @@ du_weights_write (const char *path, const DuConfig *config, const float *paramet
     DuDtype dtype, GError **error)
 {
   g_autofree char *utf8 = path ? g_filename_display_name (path) : NULL;
-  g_autofree char *shown = du_weights_shown (utf8 ? utf8 : "", 256), *target = NULL, *name = NULL, *parent = NULL;
+  g_autofree char *shown = du_weights_shown (utf8 ? utf8 : "", 256), *target = NULL, *name = NULL,
+                  *parent = NULL;
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autoptr (GByteArray) header = NULL;
   struct stat status;

@@ -79,7 +79,25 @@ gboolean du_weights_read (DuWeightsFile *file, DuWeights *weights, GError **erro
 gboolean du_weights_write (const char *path, const DuConfig *config, const float *parameters,
     GHashTable *metadata, DuDtype dtype, GError **error);
 
-/* ---- what the reader and the writer share ---- */
+/* ---- what the reader's and the writer's files share ---- */
+
+/* What to do about damage, at the end of a message. */
+#define DU_WEIGHTS_AGAIN ": copy or download the file again, or write it anew with deblurunet-train"
+
+/* A tensor of the network, and where in the data it stands, in bytes. */
+typedef struct
+{
+  DuTensorInfo info;
+  DuDtype dtype;
+  guint64 begin, end;
+} DuWeightsTensor;
+
+/* Checks all of the header; returns its du_config_n_tensors() tensors in the order of the data; g_free. */
+DuWeightsTensor *du_weights_parse_header (const DuWeightsFile *file, DuConfig *config, GHashTable *metadata,
+    GError **error);
+/* Sets the error, with the file's name in front; always FALSE. */
+gboolean du_weights_refuse (const DuWeightsFile *file, GError **error, DuError code, const char *format, ...)
+    G_GNUC_PRINTF (4, 5);
 
 gboolean du_weights_is_reserved (const char *key);
 const char *du_dtype_name (DuDtype dtype); /* "F16" */

@@ -48,7 +48,8 @@ random_model (const DuConfig *config, guint64 seed)
   DuModel *model;
 
   du_config_initialise (config, seed, parameters);
-  g_hash_table_insert (metadata, (gpointer) "provenance", (gpointer) "made by a \"test\", \303\251t\303\251\n");
+  g_hash_table_insert (
+      metadata, (gpointer) "provenance", (gpointer) "made by a \"test\", \303\251t\303\251\n");
   g_hash_table_insert (metadata, (gpointer) "validation_psnr", (gpointer) "30.11");
   g_hash_table_insert (metadata, (gpointer) "base_width", (gpointer) "not taken");
   model = du_model_new (config, parameters, metadata, NULL);
@@ -72,7 +73,8 @@ test_round_trip (Fixture *fixture, gconstpointer data)
     for (DuDtype dtype = DU_DTYPE_F32; dtype <= DU_DTYPE_BF16; dtype++) {
       g_autoptr (DuModel) model = random_model (&configs[i], i), loaded = NULL;
       g_autoptr (GError) problem = NULL;
-      g_autofree char *bn = du_bn_to_string (configs[i].bn), *width = g_strdup_printf ("%d", configs[i].base_width);
+      g_autofree char *bn = du_bn_to_string (configs[i].bn),
+                      *width = g_strdup_printf ("%d", configs[i].base_width);
       const float *a = du_model_parameters (model), *b;
 
       du_model_save (model, fixture->path, dtype, &problem);
