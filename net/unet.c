@@ -278,19 +278,35 @@ find_tensor (const DuTensorInfo *tensor, int row, gpointer data)
   TensorSearch *search = data;
 
   (void) row;
-  if (search->tensor && search->index == search->wanted)
-    *search->tensor = *tensor;
-  search->index++;
+  if (search->index++ < search->wanted)
+    return TRUE;
+  *search->tensor = *tensor;
+  return FALSE;
+}
+
+static gboolean
+append_tensor (const DuTensorInfo *tensor, int row, gpointer data)
+{
+  (void) row;
+  g_array_append_val (data, *tensor);
   return TRUE;
+}
+
+GArray *
+du_config_tensors (const DuConfig *config)
+{
+  GArray *tensors = g_array_new (FALSE, FALSE, sizeof (DuTensorInfo));
+
+  visit_tensors (config, append_tensor, tensors);
+  return tensors;
 }
 
 guint
 du_config_n_tensors (const DuConfig *config)
 {
-  TensorSearch search = { 0 };
+  g_autoptr (GArray) tensors = du_config_tensors (config);
 
-  visit_tensors (config, find_tensor, &search);
-  return search.index;
+  return tensors->len;
 }
 
 void

@@ -55,6 +55,9 @@ typedef struct
 
 void du_row_offsets (const DuConfig *config, int row, DuRowOffsets *offsets);
 
+/* All DuTensorInfo in the order of the block, in one pass; g_array_unref. */
+GArray *du_config_tensors (const DuConfig *config);
+
 const char *du_block_name (DuBlock block);
 
 #endif

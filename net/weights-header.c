@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "weights.h"
+#include "unet.h"
 
 #include <jansson.h>
 #include <string.h>
@@ -184,7 +185,6 @@ read_config (const DuWeightsFile *file, GHashTable *metadata, DuConfig *config, 
 {
   const char *base_width = g_hash_table_lookup (metadata, "base_width");
   g_autofree char *tile = du_weights_tile (), *canonical = NULL;
-  g_autoptr (GError) problem = NULL;
   gint64 width;
 
   if (strcmp (g_hash_table_lookup (metadata, "format"), DU_WEIGHTS_FORMAT))
@@ -199,10 +199,12 @@ read_config (const DuWeightsFile *file, GHashTable *metadata, DuConfig *config, 
     return refuse_value (file, metadata, "base_width", error,
         "it must be a whole number from 1 to %d" DU_WEIGHTS_AGAIN, DU_BASE_WIDTH_MAX);
   config->base_width = width;
-  if (!du_bn_parse (g_hash_table_lookup (metadata, "bn"), &config->bn, &problem))
-    return refuse_value (file, metadata, "bn", error, "%s", problem->message);
-  if (!du_head_parse (g_hash_table_lookup (metadata, "head"), &config->head, &problem))
-    return refuse_value (file, metadata, "head", error, "%s", problem->message);
+  if (!du_bn_parse (g_hash_table_lookup (metadata, "bn"), &config->bn, NULL))
+    return refuse_value (file, metadata, "bn", error,
+        "it must be 'none' or a list of blocks, each once, like 'enc0,mid,dec0'" DU_WEIGHTS_AGAIN);
+  if (!du_head_parse (g_hash_table_lookup (metadata, "head"), &config->head, NULL))
+    return refuse_value (file, metadata, "head", error,
+        "it must be 'sigmoid' or 'residual'" DU_WEIGHTS_AGAIN);
   if (strcmp (g_hash_table_lookup (metadata, "tile"), tile))
     return refuse_value (file, metadata, "tile", error, "only networks for tiles of %s can be used", tile);
   return check_digest (file, metadata, "sha256", error);
@@ -311,21 +313,19 @@ compare_begin (const void *a, const void *b)
   return (x->begin > y->begin) - (x->begin < y->begin);
 }
 
-/* All tensors of the network, sorted by where their data stand; g_free. */
-static DuWeightsTensor *
+/* All tensors of the network, sorted by where their data stand; or NULL. */
+static GArray *
 read_table (const DuWeightsFile *file, const DuConfig *config, json_t *root, GError **error)
 {
-  guint n = du_config_n_tensors (config);
-  g_autofree DuWeightsTensor *tensors = g_new0 (DuWeightsTensor, n);
+  g_autoptr (GArray) infos = du_config_tensors (config);
+  g_autoptr (GArray) tensors = g_array_sized_new (FALSE, TRUE, sizeof (DuWeightsTensor), infos->len);
   g_autoptr (GHashTable) known = g_hash_table_new (g_str_hash, g_str_equal);
   guint64 at = 0, data_size = file->size - file->header_size;
   const char *key;
   json_t *value;
 
-  for (guint i = 0; i < n; i++) {
-    du_config_tensor (config, i, &tensors[i].info);
-    g_hash_table_add (known, tensors[i].info.name);
-  }
+  for (guint i = 0; i < infos->len; i++)
+    g_hash_table_add (known, g_array_index (infos, DuTensorInfo, i).name);
   json_object_foreach (root, key, value)
     if (strcmp (key, METADATA) && !g_hash_table_contains (known, key)) {
       g_autofree char *shown = du_weights_shown (key, SHOWN_CHARACTERS);
@@ -335,19 +335,25 @@ read_table (const DuWeightsFile *file, const DuConfig *config, json_t *root, GEr
           shown);
       return NULL;
     }
-  for (guint i = 0; i < n; i++)
-    if (!read_tensor_entry (file, json_object_get (root, tensors[i].info.name), &tensors[i], error))
-      return NULL;
+  for (guint i = 0; i < infos->len; i++) {
+    DuWeightsTensor tensor = { .info = g_array_index (infos, DuTensorInfo, i) };
 
-  qsort (tensors, n, sizeof *tensors, compare_begin);
-  for (guint i = 0; i < n; i++) {
-    if (tensors[i].begin != at) {
+    if (!read_tensor_entry (file, json_object_get (root, tensor.info.name), &tensor, error))
+      return NULL;
+    g_array_append_val (tensors, tensor);
+  }
+
+  g_array_sort (tensors, compare_begin);
+  for (guint i = 0; i < tensors->len; i++) {
+    const DuWeightsTensor *tensor = &g_array_index (tensors, DuWeightsTensor, i);
+
+    if (tensor->begin != at) {
       du_weights_refuse (file, error, DU_ERROR_FORMAT,
           "has %s before tensor '%s', at byte %" G_GUINT64_FORMAT " of its data" DU_WEIGHTS_AGAIN,
-          tensors[i].begin > at ? "a hole" : "an overlap", tensors[i].info.name, tensors[i].begin);
+          tensor->begin > at ? "a hole" : "an overlap", tensor->info.name, tensor->begin);
       return NULL;
     }
-    at = tensors[i].end;
+    at = tensor->end;
   }
   if (at != data_size) {
     du_weights_refuse (file, error, DU_ERROR_FORMAT,
@@ -359,10 +365,10 @@ read_table (const DuWeightsFile *file, const DuConfig *config, json_t *root, GEr
   return g_steal_pointer (&tensors);
 }
 
-DuWeightsTensor *
+GArray *
 du_weights_parse_header (const DuWeightsFile *file, DuConfig *config, GHashTable *metadata, GError **error)
 {
-  g_autofree DuWeightsTensor *tensors = NULL;
+  g_autoptr (GArray) tensors = NULL;
   json_t *root = parse_header (file, error);
 
   if (root && read_metadata (file, root, metadata, error) && read_config (file, metadata, config, error))

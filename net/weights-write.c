@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "weights.h"
+#include "unet.h"
 #include "half.h"
 
 #include <errno.h>
@@ -60,21 +61,20 @@ encode_all (const char *shown, const DuConfig *config, const float *parameters, 
     gpointer data, GError **error)
 {
   g_autofree guint8 *chunk = g_malloc (DU_WEIGHTS_CHUNK);
-  guint n_tensors = du_config_n_tensors (config);
+  g_autoptr (GArray) tensors = du_config_tensors (config);
   int size = du_dtype_size (dtype);
 
-  for (guint i = 0; i < n_tensors; i++) {
-    DuTensorInfo tensor;
+  for (guint i = 0; i < tensors->len; i++) {
+    const DuTensorInfo *tensor = &g_array_index (tensors, DuTensorInfo, i);
 
-    du_config_tensor (config, i, &tensor);
-    for (gsize done = 0, n; done < tensor.count; done += n) {
-      const float *values = parameters + tensor.offset + done;
+    for (gsize done = 0, n; done < tensor->count; done += n) {
+      const float *values = parameters + tensor->offset + done;
       gsize good;
 
-      n = MIN (tensor.count - done, (gsize) (DU_WEIGHTS_CHUNK / size));
+      n = MIN (tensor->count - done, (gsize) (DU_WEIGHTS_CHUNK / size));
       good = encode (values, dtype, n, chunk);
       if (good < n)
-        return refuse_value (shown, tensor.name, values[good], dtype, error);
+        return refuse_value (shown, tensor->name, values[good], dtype, error);
       if (!sink (data, chunk, n * size, error))
         return FALSE;
     }
@@ -144,7 +144,7 @@ make_header (const char *shown, const DuConfig *config, GHashTable *metadata, Du
   static const char mark[] = "\"header_sha256\":\"";
   g_autofree char *zeros = g_strnfill (DU_WEIGHTS_DIGITS, '0'), *header_digest = NULL;
   json_t *root = json_object (), *object = make_metadata (shown, config, metadata, digest, zeros, error);
-  guint n_tensors = du_config_n_tensors (config);
+  g_autoptr (GArray) tensors = du_config_tensors (config);
   GByteArray *header = NULL;
   char *text = NULL;
   guint8 *digits;
@@ -153,16 +153,14 @@ make_header (const char *shown, const DuConfig *config, GHashTable *metadata, Du
   if (!object)
     goto out;
   json_object_set_new (root, "__metadata__", object);
-  for (guint i = 0; i < n_tensors; i++) {
-    DuTensorInfo tensor;
-    guint64 end;
+  for (guint i = 0; i < tensors->len; i++) {
+    const DuTensorInfo *tensor = &g_array_index (tensors, DuTensorInfo, i);
+    guint64 end = at + (guint64) tensor->count * du_dtype_size (dtype);
     json_t *shape = json_array ();
 
-    du_config_tensor (config, i, &tensor);
-    end = at + (guint64) tensor.count * du_dtype_size (dtype);
-    for (int d = 0; d < tensor.rank; d++)
-      json_array_append_new (shape, json_integer (tensor.shape[d]));
-    json_object_set_new (root, tensor.name,
+    for (int d = 0; d < tensor->rank; d++)
+      json_array_append_new (shape, json_integer (tensor->shape[d]));
+    json_object_set_new (root, tensor->name,
         json_pack ("{s:s, s:o, s:[I,I]}", "dtype", du_dtype_name (dtype), "shape", shape, "data_offsets",
             (json_int_t) at, (json_int_t) end));
     at = end;

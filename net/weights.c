@@ -160,7 +160,7 @@ static gboolean
 read_header (DuWeightsFile *file, GError **error)
 {
   guint8 head[8] = { 0 };
-  guint64 length;
+  guint64 length, swapped;
   const char *foreign;
 
   if (!read_exactly (file, head, MIN (file->size, sizeof head), error))
@@ -180,7 +180,8 @@ read_header (DuWeightsFile *file, GError **error)
   if (file->size < 8)
     return du_weights_refuse (file, error, DU_ERROR_FORMAT,
         "has only %d bytes, too few for a weights file" DU_WEIGHTS_AGAIN, (int) file->size);
-  if (GUINT64_SWAP_LE_BE (length) <= DU_WEIGHTS_HEADER_MAX && length)
+  swapped = GUINT64_SWAP_LE_BE (length);
+  if (swapped >= 1024 && swapped <= MIN (DU_WEIGHTS_HEADER_MAX, file->size - 8))
     return du_weights_refuse (file, error, DU_ERROR_FORMAT,
         "has its header's length in big-endian order: write it in little-endian order");
   if (length > DU_WEIGHTS_HEADER_MAX)
@@ -301,27 +302,28 @@ bad_values (const DuTensorInfo *info, const float *values, gboolean *zero)
 }
 
 static gboolean
-read_values (DuWeightsFile *file, const DuWeightsTensor *tensors, DuWeights *weights, GError **error)
+read_values (DuWeightsFile *file, GArray *tensors, DuWeights *weights, GError **error)
 {
   g_autofree guint8 *chunk = g_malloc (DU_WEIGHTS_CHUNK);
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
   const char *reason = NULL, *where = NULL;
   gboolean zero = TRUE;
 
-  for (guint i = 0; i < du_config_n_tensors (&weights->config); i++) {
-    int size = dtypes[tensors[i].dtype].size;
-    float *values = weights->parameters + tensors[i].info.offset;
+  for (guint i = 0; i < tensors->len; i++) {
+    const DuWeightsTensor *tensor = &g_array_index (tensors, DuWeightsTensor, i);
+    int size = dtypes[tensor->dtype].size;
+    float *values = weights->parameters + tensor->info.offset;
 
-    for (gsize done = 0, n; done < tensors[i].info.count; done += n) {
-      n = MIN (tensors[i].info.count - done, (gsize) (DU_WEIGHTS_CHUNK / size));
+    for (gsize done = 0, n; done < tensor->info.count; done += n) {
+      n = MIN (tensor->info.count - done, (gsize) (DU_WEIGHTS_CHUNK / size));
       if (!read_exactly (file, chunk, n * size, error))
         return FALSE;
       g_checksum_update (sum, chunk, n * size);
-      decode (chunk, tensors[i].dtype, n, values + done);
+      decode (chunk, tensor->dtype, n, values + done);
     }
     if (!reason) {
-      reason = bad_values (&tensors[i].info, values, &zero);
-      where = tensors[i].info.name;
+      reason = bad_values (&tensor->info, values, &zero);
+      where = tensor->info.name;
     }
   }
   /* Before the values: damage is then called damage. */
@@ -332,8 +334,8 @@ read_values (DuWeightsFile *file, const DuWeightsTensor *tensors, DuWeights *wei
     return du_weights_refuse (file, error, DU_ERROR_FORMAT,
         "has %s in tensor '%s': such weights cannot be used, train or export them again", reason, where);
   if (zero)
-    weights->warning
-        = g_strdup_printf ("weights file '%s' holds nothing but zeros: it was never trained", file->shown);
+    weights->warning = g_strdup_printf ("weights file '%s' holds nothing but zeros: it was never trained",
+        file->shown);
   return TRUE;
 }
 
@@ -341,12 +343,13 @@ gboolean
 du_weights_read (DuWeightsFile *file, DuWeights *weights, GError **error)
 {
   g_auto (DuWeights) read = { .metadata = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free) };
-  g_autofree DuWeightsTensor *tensors = du_weights_parse_header (file, &read.config, read.metadata, error);
-  gsize n;
+  g_autoptr (GArray) tensors = du_weights_parse_header (file, &read.config, read.metadata, error);
+  gsize n = 0;
 
   if (!tensors)
     return FALSE;
-  n = du_config_n_parameters (&read.config);
+  for (guint i = 0; i < tensors->len; i++)
+    n += g_array_index (tensors, DuWeightsTensor, i).info.count;
   read.parameters = g_try_new (float, n);
   if (!read.parameters)
     return du_weights_refuse (file, error, DU_ERROR_MEMORY,

@@ -92,8 +92,8 @@ typedef struct
   guint64 begin, end;
 } DuWeightsTensor;
 
-/* Checks all of the header; returns its du_config_n_tensors() tensors in the order of the data; g_free. */
-DuWeightsTensor *du_weights_parse_header (const DuWeightsFile *file, DuConfig *config, GHashTable *metadata,
+/* Checks all of the header; returns the network's tensors (DuWeightsTensor) in the order of the data. */
+GArray *du_weights_parse_header (const DuWeightsFile *file, DuConfig *config, GHashTable *metadata,
     GError **error);
 /* Sets the error, with the file's name in front; always FALSE. */
 gboolean du_weights_refuse (const DuWeightsFile *file, GError **error, DuError code, const char *format, ...)
