@@ -175,8 +175,8 @@ check_digest (const DuWeightsFile *file, GHashTable *metadata, const char *key, 
 
   if (strlen (text) == DU_WEIGHTS_DIGITS && strspn (text, "0123456789abcdef") == DU_WEIGHTS_DIGITS)
     return TRUE;
-  return refuse_value (file, metadata, key, error,
-      "it is not a SHA-256 in lower-case hexadecimal" DU_WEIGHTS_AGAIN);
+  return refuse_value (
+      file, metadata, key, error, "it is not a SHA-256 in lower-case hexadecimal" DU_WEIGHTS_AGAIN);
 }
 
 /* Which network it is, from the reserved keys. */
@@ -203,8 +203,8 @@ read_config (const DuWeightsFile *file, GHashTable *metadata, DuConfig *config, 
     return refuse_value (file, metadata, "bn", error,
         "it must be 'none' or a list of blocks, each once, like 'enc0,mid,dec0'" DU_WEIGHTS_AGAIN);
   if (!du_head_parse (g_hash_table_lookup (metadata, "head"), &config->head, NULL))
-    return refuse_value (file, metadata, "head", error,
-        "it must be 'sigmoid' or 'residual'" DU_WEIGHTS_AGAIN);
+    return refuse_value (
+        file, metadata, "head", error, "it must be 'sigmoid' or 'residual'" DU_WEIGHTS_AGAIN);
   if (strcmp (g_hash_table_lookup (metadata, "tile"), tile))
     return refuse_value (file, metadata, "tile", error, "only networks for tiles of %s can be used", tile);
   return check_digest (file, metadata, "sha256", error);
@@ -223,8 +223,8 @@ check_header_digest (const DuWeightsFile *file, GHashTable *metadata, GError **e
   at = memmem (file->header, file->header_size, digest, DU_WEIGHTS_DIGITS);
   again = at ? memmem (at + 1, end - at - 1, digest, DU_WEIGHTS_DIGITS) : NULL;
   if (!at || again)
-    return refuse_value (file, metadata, "header_sha256", error,
-        "its digits must stand in the header once, unescaped");
+    return refuse_value (
+        file, metadata, "header_sha256", error, "its digits must stand in the header once, unescaped");
   computed = du_weights_header_digest (file->header, file->header_size, at - file->header);
   if (strcmp (computed, digest))
     return refuse_value (file, metadata, "header_sha256", error,

@@ -301,8 +301,8 @@ bad_values (const DuTensorInfo *info, const float *values, gboolean *zero)
   return NULL;
 }
 
-static gboolean
-read_values (DuWeightsFile *file, GArray *tensors, DuWeights *weights, GError **error)
+gboolean
+du_weights_read_values (DuWeightsFile *file, GArray *tensors, DuWeights *weights, GError **error)
 {
   g_autofree guint8 *chunk = g_malloc (DU_WEIGHTS_CHUNK);
   g_autoptr (GChecksum) sum = g_checksum_new (G_CHECKSUM_SHA256);
@@ -334,8 +334,8 @@ read_values (DuWeightsFile *file, GArray *tensors, DuWeights *weights, GError **
     return du_weights_refuse (file, error, DU_ERROR_FORMAT,
         "has %s in tensor '%s': such weights cannot be used, train or export them again", reason, where);
   if (zero)
-    weights->warning = g_strdup_printf ("weights file '%s' holds nothing but zeros: it was never trained",
-        file->shown);
+    weights->warning
+        = g_strdup_printf ("weights file '%s' holds nothing but zeros: it was never trained", file->shown);
   return TRUE;
 }
 
@@ -344,17 +344,16 @@ du_weights_read (DuWeightsFile *file, DuWeights *weights, GError **error)
 {
   g_auto (DuWeights) read = { .metadata = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free) };
   g_autoptr (GArray) tensors = du_weights_parse_header (file, &read.config, read.metadata, error);
-  gsize n = 0;
+  gsize n;
 
   if (!tensors)
     return FALSE;
-  for (guint i = 0; i < tensors->len; i++)
-    n += g_array_index (tensors, DuWeightsTensor, i).info.count;
+  n = du_config_n_parameters (&read.config);
   read.parameters = g_try_new (float, n);
   if (!read.parameters)
     return du_weights_refuse (file, error, DU_ERROR_MEMORY,
         "needs %" G_GSIZE_FORMAT " MB of memory, which are not free", n * sizeof (float) >> 20);
-  if (!read_values (file, tensors, &read, error))
+  if (!du_weights_read_values (file, tensors, &read, error))
     return FALSE;
   *weights = read;
   read = (DuWeights){ 0 };

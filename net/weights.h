@@ -66,8 +66,8 @@ typedef struct
 
 /* name: for the messages. */
 gboolean du_weights_open (DuWeightsFile *file, const char *path, GError **error);
-gboolean du_weights_open_memory (DuWeightsFile *file, const char *name, const guint8 *bytes, gsize size,
-    GError **error);
+gboolean du_weights_open_memory (
+    DuWeightsFile *file, const char *name, const guint8 *bytes, gsize size, GError **error);
 void du_weights_close (DuWeightsFile *file);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (DuWeightsFile, du_weights_close)
@@ -93,8 +93,10 @@ typedef struct
 } DuWeightsTensor;
 
 /* Checks all of the header; returns the network's tensors (DuWeightsTensor) in the order of the data. */
-GArray *du_weights_parse_header (const DuWeightsFile *file, DuConfig *config, GHashTable *metadata,
-    GError **error);
+GArray *du_weights_parse_header (
+    const DuWeightsFile *file, DuConfig *config, GHashTable *metadata, GError **error);
+/* Fills weights->parameters from the data, checks them against weights->metadata, sets the warning. */
+gboolean du_weights_read_values (DuWeightsFile *file, GArray *tensors, DuWeights *weights, GError **error);
 /* Sets the error, with the file's name in front; always FALSE. */
 gboolean du_weights_refuse (const DuWeightsFile *file, GError **error, DuError code, const char *format, ...)
     G_GNUC_PRINTF (4, 5);
