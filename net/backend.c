@@ -13,7 +13,11 @@ enum
 const char *
 du_type_name (DuType type)
 {
-  static const char *const names[] = { [DU_TYPE_F32] = "f32", [DU_TYPE_BF16] = "bf16", [DU_TYPE_F16] = "f16" };
+  static const char *const names[] = {
+    [DU_TYPE_F32] = "f32",
+    [DU_TYPE_BF16] = "bf16",
+    [DU_TYPE_F16] = "f16",
+  };
 
   return names[type];
 }

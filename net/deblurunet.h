@@ -332,7 +332,8 @@ typedef struct
                          * included */
 } DuStepResult;
 
-/* Host memory that a trainer's state is copied to and from; each block the caller's. */
+/* Host memory that a trainer's state is copied to and from; each block the caller's. get_state leaves out the
+ * blocks that are NULL. */
 typedef struct
 {
   float *parameters; /* du_config_n_parameters() floats */

@@ -75,6 +75,7 @@ static gboolean
 load_model (DuSession *session, DuNetwork *network, GError **error)
 {
   const DuBackend *backend = session->backend;
+  const float *parameters = du_model_parameters (session->model);
   gsize count = du_config_n_parameters (&network->config);
   DuBuffer *block;
   gboolean ok;
@@ -82,7 +83,7 @@ load_model (DuSession *session, DuNetwork *network, GError **error)
   if (network->version == 1)
     return TRUE;
   block = backend->buffer_new (session->context, DU_TYPE_F32, count, error);
-  ok = block && backend->upload (session->context, block, 0, du_model_parameters (session->model), count, error)
+  ok = block && backend->upload (session->context, block, 0, parameters, count, error)
        && du_network_load (network, block, 1, error)
        && (!backend->synchronise || backend->synchronise (session->context, error));
   backend->buffer_free (session->context, block);
@@ -97,7 +98,8 @@ run (DuSession *session, DuNetworkCache *networks, Job *job)
       &job->error);
 
   return network && load_model (session, network, &job->error)
-         && backend->upload (session->context, network->picture, 0, job->input, network->n_samples, &job->error)
+         && backend->upload (session->context, network->picture, 0, job->input, network->n_samples,
+             &job->error)
          && du_network_forward (network, NULL, &job->error)
          && backend->download (session->context, network->prediction, 0, job->output, network->n_samples,
              &job->error);
@@ -155,6 +157,7 @@ session_new (DuModel *model, const DuSessionOptions *options, GError **error)
 {
   DuSession *session = g_new0 (DuSession, 1);
   Start start = { .session = session };
+  g_autoptr (GError) no_thread = NULL;
   gboolean ok;
 
   session->model = du_model_ref (model);
@@ -162,7 +165,9 @@ session_new (DuModel *model, const DuSessionOptions *options, GError **error)
   session->jobs = g_async_queue_new ();
   g_mutex_init (&session->lock);
   g_cond_init (&session->done);
-  session->worker = g_thread_try_new ("deblurunet", work, &start, error);
+  session->worker = g_thread_try_new ("deblurunet", work, &start, &no_thread);
+  if (no_thread)
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "no thread for the network: %s", no_thread->message);
   ok = session->worker != NULL && wait_for (session, &start.opened, error);
   if (!ok)
     g_clear_pointer (&session, session_free);

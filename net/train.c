@@ -84,7 +84,7 @@ upload_zeros (DuTrainer *trainer, DuBuffer *buffer, gsize count, GError **error)
   g_autofree float *zeros = g_try_new0 (float, count);
 
   if (!zeros) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "no memory for %" G_GSIZE_FORMAT " moments of Adam", count);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "no memory for Adam's %" G_GSIZE_FORMAT " moments", count);
     return FALSE;
   }
   return trainer->backend->upload (trainer->context, buffer, 0, zeros, count, error);
@@ -131,7 +131,9 @@ du_trainer_new (const DuTrainerOptions *options, const float *parameters, GError
       if (blocks[i].count)
         ok = (*blocks[i].buffer = backend->buffer_new (trainer->context, DU_TYPE_F32, blocks[i].count, error))
              != NULL;
-    ok = ok && backend->upload (trainer->context, trainer->parameters, 0, parameters, trainer->n_parameters, error)
+    ok = ok
+         && backend->upload (trainer->context, trainer->parameters, 0, parameters, trainer->n_parameters,
+             error)
          && (!trainer->ema
              || backend->upload (trainer->context, trainer->ema, 0, parameters, trainer->n_parameters, error))
          && upload_zeros (trainer, trainer->moment1, trainer->n_trainable, error)
@@ -327,7 +329,7 @@ du_trainer_bn_end (DuTrainer *trainer, GError **error)
   g_autofree float *means = g_new (float, trainer->n_statistics);
 
   if (!sums || !trainer->bn_batches) {
-    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "running statistics need at least one batch of pictures");
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "running statistics need at least one batch");
     return FALSE;
   }
   if (!trainer->statistics)
@@ -391,8 +393,8 @@ du_trainer_set_state (DuTrainer *trainer, const DuTrainerState *state, GError **
   trainer->ema_version = trainer->next_version++;
   for (guint i = 0; i < G_N_ELEMENTS (blocks); i++)
     if (blocks[i].buffer
-        && !trainer->backend->upload (trainer->context, blocks[i].buffer, 0, blocks[i].values, blocks[i].count,
-            error))
+        && !trainer->backend->upload (trainer->context, blocks[i].buffer, 0, blocks[i].values,
+            blocks[i].count, error))
       return FALSE;
   trainer->step = state->step;
   return TRUE;

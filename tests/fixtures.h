@@ -91,16 +91,16 @@ normalised_error (const float *a, const float *b, gsize count)
   return isnan (difference) ? INFINITY : sqrt (difference / length);
 }
 
-#define assert_close(what, a, b, count, tolerance)                                                             \
-  G_STMT_START                                                                                                 \
-  {                                                                                                            \
-    double assert_close_error = normalised_error (a, b, count);                                                \
-    g_test_message ("%s: normalised error %.2g, %.2g allowed", what, assert_close_error, (double) (tolerance)); \
-    if (!(assert_close_error <= (tolerance)))                                                                  \
-      g_test_message ("first values %g, expected %g", (a)[0], (b)[0]);                                         \
-    g_assert_cmpfloat (assert_close_error, <=, tolerance);                                                     \
-  }                                                                                                            \
-  G_STMT_END
+static inline void
+assert_close (const char *what, const float *a, const float *b, gsize count, double tolerance)
+{
+  double distance = normalised_error (a, b, count);
+
+  g_test_message ("%s: normalised error %.2g, %.2g allowed", what, distance, tolerance);
+  if (!(distance <= tolerance))
+    g_test_message ("%s: first value %g, expected %g", what, a[0], b[0]);
+  g_assert_cmpfloat (distance, <=, tolerance);
+}
 
 /* Noise in [0,1), the same for a seed. */
 static inline float *
@@ -115,8 +115,8 @@ random_values (guint32 seed, gsize count)
   return values;
 }
 
-/* A block with nothing at its starting value: biases, shifts and means within 0.1 of zero, scales and variances
- * within 0.5 of one, and a residual head that does something. */
+/* A block with nothing at its starting value: biases, shifts and means within 0.1 of zero, scales and
+ * variances within 0.5 of one, and a residual head that does something. */
 static inline float *
 random_parameters (const DuConfig *config, guint32 seed)
 {

@@ -30,7 +30,8 @@ open_backend (DuBackendKind kind, DuContext **context, DuType *type)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *note = NULL;
-  const DuBackend *backend = du_backend_open (kind, DU_PRECISION_F32, 1, -1, TRUE, context, type, &note, &error);
+  const DuBackend *backend = du_backend_open (kind, DU_PRECISION_F32, 1, -1, TRUE, context, type, &note,
+      &error);
 
   if (g_error_matches (error, DU_ERROR, DU_ERROR_UNAVAILABLE))
     g_test_skip (error->message);

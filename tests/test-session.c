@@ -272,8 +272,8 @@ test_no_growth (gconstpointer data)
     if (i > WARM)
       g_assert_cmpint (status ("Threads:"), ==, threads);
   }
-  g_test_message ("resident: %d KiB after %d sessions, %d KiB after %d", resident, WARM + 1, status ("VmRSS:"),
-      ROUNDS);
+  g_test_message ("resident: %d KiB after %d sessions, %d KiB after %d", resident, WARM + 1,
+      status ("VmRSS:"), ROUNDS);
   if (!SANITIZED)
     g_assert_cmpint (status ("VmRSS:"), <, resident + ALLOWED_KIB);
 }
@@ -317,7 +317,8 @@ test_as_trained (gconstpointer data)
 {
   g_autoptr (DuModel) model = new_model (2, 1);
   g_autoptr (DuSession) session = open_session (model, GPOINTER_TO_INT (data), DU_PRECISION_F32, 1);
-  g_autofree float *input = random_values (1, N_SAMPLES), *output = NULL, *predicted = g_new (float, N_SAMPLES);
+  g_autofree float *input = random_values (1, N_SAMPLES), *output = NULL;
+  g_autofree float *predicted = g_new (float, N_SAMPLES);
   g_autoptr (DuTrainer) trainer = NULL;
   g_autoptr (GError) error = NULL;
   DuTrainerOptions options;

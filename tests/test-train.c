@@ -95,7 +95,8 @@ step (Bench *bench, double learning_rate)
   g_autoptr (GError) error = NULL;
   DuStepResult result;
 
-  du_trainer_step (bench->trainer, N, HEIGHT, WIDTH, bench->input, bench->target, learning_rate, &result, &error);
+  du_trainer_step (bench->trainer, N, HEIGHT, WIDTH, bench->input, bench->target, learning_rate, &result,
+      &error);
   g_assert_no_error (error);
   return result;
 }
@@ -391,7 +392,7 @@ test_precise_bn (gconstpointer data)
   g_assert_cmpfloat (normalised_error (second, first, N_SAMPLES), >, 1e-4);
 }
 
-/* Predictions follow the parameters: after a step, a state set, and between the parameters and the average. */
+/* Predictions follow the parameters: after a step, after a state was set, from parameters to average. */
 static void
 test_predict (void)
 {
@@ -453,6 +454,24 @@ test_variants (void)
     }
 }
 
+static gboolean
+try_step (Bench *bench, int height, double learning_rate, GError **error)
+{
+  DuStepResult result;
+
+  return du_trainer_step (bench->trainer, N, height, WIDTH, bench->input, bench->target, learning_rate,
+      &result, error);
+}
+
+static void
+refused (gboolean done, GError **error)
+{
+  g_assert_false (done);
+  g_test_message ("%s", (*error)->message);
+  g_assert_error (*error, DU_ERROR, DU_ERROR_ARGUMENT);
+  g_clear_error (error);
+}
+
 static void
 test_errors (void)
 {
@@ -471,7 +490,6 @@ test_errors (void)
   };
   g_autoptr (GError) error = NULL;
   DuTrainerOptions options;
-  DuStepResult result;
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
     float unread = 0;
@@ -486,29 +504,20 @@ test_errors (void)
   default_options (&options);
   g_auto (Bench) bench = bench_new (&options);
 
-#define refused(call)                                                                                          \
-  G_STMT_START                                                                                                 \
-  {                                                                                                            \
-    g_assert_false (call);                                                                                     \
-    g_test_message ("%s", error->message);                                                                     \
-    g_assert_error (error, DU_ERROR, DU_ERROR_ARGUMENT);                                                       \
-    g_clear_error (&error);                                                                                    \
-  }                                                                                                            \
-  G_STMT_END
-  refused (du_trainer_step (bench.trainer, N, 15, WIDTH, bench.input, bench.target, 1e-3, &result, &error));
-  refused (du_trainer_step (bench.trainer, N, HEIGHT, WIDTH, bench.input, bench.target, NAN, &result, &error));
-  refused (du_trainer_step (bench.trainer, N, HEIGHT, WIDTH, bench.input, bench.target, -1, &result, &error));
-  refused (du_trainer_predict (bench.trainer, TRUE, N, HEIGHT, WIDTH, bench.input, bench.target, &error));
-  refused (du_trainer_bn_begin (bench.trainer, TRUE, &error));
-  refused (du_trainer_bn_add (bench.trainer, N, HEIGHT, WIDTH, bench.input, &error));
-  refused (du_trainer_bn_end (bench.trainer, &error));
+  refused (try_step (&bench, 15, 1e-3, &error), &error);
+  refused (try_step (&bench, HEIGHT, NAN, &error), &error);
+  refused (try_step (&bench, HEIGHT, -1, &error), &error);
+  refused (du_trainer_predict (bench.trainer, TRUE, N, HEIGHT, WIDTH, bench.input, bench.target, &error),
+      &error);
+  refused (du_trainer_bn_begin (bench.trainer, TRUE, &error), &error);
+  refused (du_trainer_bn_add (bench.trainer, N, HEIGHT, WIDTH, bench.input, &error), &error);
+  refused (du_trainer_bn_end (bench.trainer, &error), &error);
   g_assert_true (du_trainer_bn_begin (bench.trainer, FALSE, &error));
-  refused (
-      du_trainer_step (bench.trainer, N, HEIGHT, WIDTH, bench.input, bench.target, 1e-3, &result, &error));
-  refused (du_trainer_set_state (bench.trainer, read_state (&bench), &error));
+  refused (try_step (&bench, HEIGHT, 1e-3, &error), &error);
+  refused (du_trainer_set_state (bench.trainer, read_state (&bench), &error), &error);
   bench.input[0] = NAN;
-  refused (du_trainer_bn_add (bench.trainer, N, HEIGHT, WIDTH, bench.input, &error));
-  refused (du_trainer_bn_end (bench.trainer, &error)); /* no batch */
+  refused (du_trainer_bn_add (bench.trainer, N, HEIGHT, WIDTH, bench.input, &error), &error);
+  refused (du_trainer_bn_end (bench.trainer, &error), &error); /* no batch */
   bench.input[0] = 0;
   g_assert_false (step (&bench, 1e-3).skipped); /* and all is well again */
 }
@@ -522,6 +531,15 @@ main (int argc, char **argv)
     { DU_BACKEND_CPU, "sigmoid", 1e-5 },
     { DU_BACKEND_CPU, "residual", 1e-5 },
   };
+  static const struct
+  {
+    const char *name;
+    GTestDataFunc function;
+  } on_each[] = {
+    { "skip", test_skip },
+    { "determinism", test_determinism },
+    { "precise-bn", test_precise_bn },
+  };
 
   g_test_init (&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
@@ -530,16 +548,17 @@ main (int argc, char **argv)
 
     g_test_add_data_func (path, &cases[i], test_pytorch);
   }
-  g_test_add_data_func ("/train/skip/reference", GINT_TO_POINTER (DU_BACKEND_REFERENCE), test_skip);
-  g_test_add_data_func ("/train/skip/onednn", GINT_TO_POINTER (DU_BACKEND_CPU), test_skip);
+  for (guint i = 0; i < G_N_ELEMENTS (on_each); i++) {
+    g_autofree char *reference = g_strdup_printf ("/train/%s/reference", on_each[i].name);
+    g_autofree char *onednn = g_strdup_printf ("/train/%s/onednn", on_each[i].name);
+
+    g_test_add_data_func (reference, GINT_TO_POINTER (DU_BACKEND_REFERENCE), on_each[i].function);
+    g_test_add_data_func (onednn, GINT_TO_POINTER (DU_BACKEND_CPU), on_each[i].function);
+  }
   g_test_add_func ("/train/skip-overflow", test_skip_overflow);
-  g_test_add_data_func ("/train/determinism/reference", GINT_TO_POINTER (DU_BACKEND_REFERENCE), test_determinism);
-  g_test_add_data_func ("/train/determinism/onednn", GINT_TO_POINTER (DU_BACKEND_CPU), test_determinism);
   g_test_add_func ("/train/state", test_state);
   g_test_add_func ("/train/ema", test_ema);
   g_test_add_func ("/train/clip", test_clip);
-  g_test_add_data_func ("/train/precise-bn/reference", GINT_TO_POINTER (DU_BACKEND_REFERENCE), test_precise_bn);
-  g_test_add_data_func ("/train/precise-bn/onednn", GINT_TO_POINTER (DU_BACKEND_CPU), test_precise_bn);
   g_test_add_func ("/train/predict", test_predict);
   g_test_add_func ("/train/variants", test_variants);
   g_test_add_func ("/train/errors", test_errors);
