@@ -216,7 +216,8 @@ open_and_close (gpointer data)
 
   for (int i = 0; i < 25; i++) {
     g_autoptr (DuSession) session = open_session (data, DU_BACKEND_REFERENCE, DU_PRECISION_AUTO, 1);
-    g_autofree float *output = forward (session, 1, HEIGHT, WIDTH, input);
+
+    g_free (forward (session, 1, HEIGHT, WIDTH, input));
   }
   return NULL;
 }

@@ -397,7 +397,8 @@ static void
 test_predict (void)
 {
   g_autoptr (GError) error = NULL;
-  g_autofree float *outputs[5] = { NULL }, *again = g_new (float, N_SAMPLES);
+  float *outputs[5];
+  g_autofree float *again = g_new (float, N_SAMPLES);
   DuTrainerOptions options;
 
   default_options (&options);
@@ -420,6 +421,8 @@ test_predict (void)
   memcpy (again, bench.input, N_SAMPLES * sizeof (float));
   g_assert_true (du_trainer_predict (bench.trainer, FALSE, N, HEIGHT, WIDTH, again, again, &error));
   g_assert_cmpmem (outputs[4], N_SAMPLES * sizeof (float), again, N_SAMPLES * sizeof (float));
+  for (int i = 0; i < 5; i++)
+    g_free (outputs[i]);
 }
 
 /* Every loss can be trained with, every set of normalised blocks too, in changing sizes. */
