@@ -400,13 +400,28 @@ deblur (GstDeblurunet *self, const GstVideoFrame *in, const GstVideoFrame *out, 
   return TRUE;
 }
 
+static GstFlowReturn
+transform_frame (GstVideoFilter *filter, GstVideoFrame *in, GstVideoFrame *out)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (filter);
+  g_autoptr (GError) error = NULL;
+
+  if (!deblur (self, in, out, &error)) {
+    post_error (self, error, TRUE);
+    return GST_FLOW_ERROR;
+  }
+  if (self->compare == GST_DEBLURUNET_COMPARE_SPLIT)
+    gst_deblurunet_compare_split (in, out, self->split_position);
+  return GST_FLOW_OK;
+}
+
 /* Instead of GstVideoFilter's, which lets a frame that cannot be mapped go downstream with garbage in it. */
 static GstFlowReturn
 transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
 {
   GstDeblurunet *self = GST_DEBLURUNET (base);
   GstVideoFilter *filter = GST_VIDEO_FILTER (base);
-  g_autoptr (GError) error = NULL;
+  GstFlowReturn flow;
   GstVideoFrame in, out;
 
   if (input == output) {
@@ -433,15 +448,10 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
     GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT, ("An output frame cannot be written."), (NULL));
     return GST_FLOW_ERROR;
   }
-  if (deblur (self, &in, &out, &error) && self->compare == GST_DEBLURUNET_COMPARE_SPLIT)
-    gst_deblurunet_compare_split (&in, &out, self->split_position);
+  flow = transform_frame (filter, &in, &out);
   gst_video_frame_unmap (&out);
   gst_video_frame_unmap (&in);
-  if (error) {
-    post_error (self, error, TRUE);
-    return GST_FLOW_ERROR;
-  }
-  return GST_FLOW_OK;
+  return flow;
 }
 
 /* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory. */
@@ -573,6 +583,8 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
   transform_class->transform_meta = transform_meta;
   transform_class->query = query;
   GST_VIDEO_FILTER_CLASS (klass)->set_info = set_info;
+  /* Called by our own transform; GstVideoFilter works in place where it is not set. */
+  GST_VIDEO_FILTER_CLASS (klass)->transform_frame = transform_frame;
 }
 
 static void
