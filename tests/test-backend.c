@@ -145,6 +145,7 @@ check_rows (gconstpointer data, DuRowKind kind)
   const Target *target = data;
   const Target plain = { &du_backend_reference, DU_TYPE_F32 };
   DuContext *reference = open_context (&plain, 2), *context = open_context (target, 2);
+  DuContext *alone = context ? open_context (target, 1) : NULL;
   int turn = 0;
 
   for (guint size = 0; context && size < G_N_ELEMENTS (sizes); size++)
@@ -178,10 +179,13 @@ check_rows (gconstpointer data, DuRowKind kind)
         } else {
           s->channels_out = s->channels_in;
         }
-        check_case (target, reference, context, &test);
+        /* oneDNN's threads spin where they meet in bf16's gradients: slow on a machine with other work */
+        check_case (target, reference, target->type == DU_TYPE_BF16 && turn % 5 ? alone : context, &test);
       }
-  if (context)
+  if (context) {
     target->backend->close (context);
+    target->backend->close (alone);
+  }
   du_backend_reference.close (reference);
 }
 
