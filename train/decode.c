@@ -3,11 +3,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media.h"
 #include "picture.h"
+#include "scale.h"
 
 #include <gst/app/app.h>
 #include <gst/base/base.h>
 #include <gst/tag/tag.h>
-#include <gst/video/video.h>
 #include <errno.h>
 #include <glib/gstdio.h>
 #include <stdio.h>
@@ -91,15 +91,6 @@ typedef struct
   GError *refused;      /* the size that the decoder is about to allocate, by which it waits */
   gint is_refused;      /* atomic, after refused was set */
   gint orientation;     /* atomic, GstVideoOrientationMethod */
-
-  GstVideoInfo info;    /* that converter is for */
-  GstVideoOrientationMethod turned;
-  GstVideoConverter *converter;
-  int height, width;    /* of the converted picture, before it is turned */
-  GstVideoInfo wide_info;
-  GstBuffer *wide;      /* ARGB64, or AYUV64 in the source's own matrix: 16 bits, to be rounded once, by us */
-  double matrix[3][4];  /* from wide's three components to RGB in 0..255, with the offset last */
-  guint8 *rgb;
   gboolean stalled;
 } Decoder;
 
@@ -110,161 +101,19 @@ bad (GError **error, const char *reason)
   return FALSE;
 }
 
-static gboolean
-swaps_sides (GstVideoOrientationMethod method)
-{
-  return method == GST_VIDEO_ORIENTATION_90R || method == GST_VIDEO_ORIENTATION_90L
-         || method == GST_VIDEO_ORIENTATION_UL_LR || method == GST_VIDEO_ORIENTATION_UR_LL;
-}
-
-/* From the scaled components to RGB. GStreamer's own conversion takes a chroma of 128, widened to 128 * 257, for
- * half a step more than none. */
-static void
-set_matrix (Decoder *decoder, const GstVideoInfo *info)
-{
-  double kr = 0, kb = 0;
-  int offset[GST_VIDEO_MAX_COMPONENTS], range[GST_VIDEO_MAX_COMPONENTS];
-  gboolean colour = GST_VIDEO_FORMAT_INFO_N_COMPONENTS (info->finfo) >= 3;
-
-  memset (decoder->matrix, 0, sizeof decoder->matrix);
-  if (GST_VIDEO_INFO_IS_RGB (info)) {
-    for (int c = 0; c < 3; c++)
-      decoder->matrix[c][c] = 255. / G_MAXUINT16;
-    return;
-  }
-  if (!gst_video_color_matrix_get_Kr_Kb (info->colorimetry.matrix, &kr, &kb))
-    gst_video_color_matrix_get_Kr_Kb (GST_VIDEO_COLOR_MATRIX_BT601, &kr, &kb);
-  gst_video_color_range_offsets (info->colorimetry.range, info->finfo, offset, range);
-  for (int c = 0; c < 3; c++) {
-    /* R = Y + 2 (1 - Kr) Cr, B = Y + 2 (1 - Kb) Cb, G from Y = Kr R + Kg G + Kb B (ITU-T H.273). */
-    double kg = 1 - kr - kb;
-    double cb = c == 0 ? 0 : c == 1 ? -2 * kb * (1 - kb) / kg : 2 * (1 - kb);
-    double cr = c == 0 ? 2 * (1 - kr) : c == 1 ? -2 * kr * (1 - kr) / kg : 0;
-    double factor[3] = { 1, colour ? cb : 0, colour ? cr : 0 };
-
-    for (int i = 0; i < (colour ? 3 : 1); i++) {
-      double top = (1 << GST_VIDEO_FORMAT_INFO_DEPTH (info->finfo, i)) - 1; /* widened to 65535 */
-
-      decoder->matrix[c][i] = factor[i] * 255 / range[i] * top / G_MAXUINT16;
-      decoder->matrix[c][3] -= factor[i] * 255 / range[i] * offset[i];
-    }
-  }
-}
-
-/* The converter for frames of info, turned as the tags say. */
-static gboolean
-prepare (Decoder *decoder, const GstVideoInfo *info, GstVideoOrientationMethod method, GError **error)
-{
-  const MediaOptions *options = decoder->options;
-  gboolean swap = swaps_sides (method);
-  int width = options->width, height = options->height;
-  int x = 0, y = 0, w = info->width, h = info->height;
-  GstVideoInfo *out = &decoder->wide_info;
-
-  if (!picture_check_size (h, w, error))
-    return FALSE;
-  decoder->width = !width ? w : swap ? height : width;
-  decoder->height = !width ? h : swap ? width : height;
-  if (options->width && options->fit == SYNTH_FIT_CROP) {
-    /* Width over height that the crop must have in source pixels, whose own shape is info->par. */
-    double ratio = (double) decoder->width / decoder->height * info->par_d / MAX (info->par_n, 1);
-
-    w = CLAMP ((int) (h * ratio + 0.5), 1, info->width);
-    h = CLAMP ((int) (w / ratio + 0.5), 1, info->height);
-    x = (info->width - w) / 2;
-    y = (info->height - h) / 2;
-  }
-  g_clear_pointer (&decoder->converter, gst_video_converter_free);
-  gst_clear_buffer (&decoder->wide);
-  g_clear_pointer (&decoder->rgb, g_free);
-  gst_video_info_set_interlaced_format (out,
-      GST_VIDEO_INFO_IS_RGB (info) ? GST_VIDEO_FORMAT_ARGB64 : GST_VIDEO_FORMAT_AYUV64, info->interlace_mode, decoder->width,
-      decoder->height);
-  out->colorimetry = info->colorimetry;
-  out->fps_n = info->fps_n;
-  out->fps_d = info->fps_d;
-  decoder->rgb = g_try_malloc (3 * (gsize) decoder->width * decoder->height);
-  decoder->wide = gst_buffer_new_allocate (NULL, out->size, NULL);
-  if (decoder->rgb && decoder->wide)
-    decoder->converter = gst_video_converter_new (info, out,
-        gst_structure_new ("options",
-            GST_VIDEO_CONVERTER_OPT_RESAMPLER_METHOD, GST_TYPE_VIDEO_RESAMPLER_METHOD,
-            GST_VIDEO_RESAMPLER_METHOD_LANCZOS,
-            /* Lanczos of three lobes, with as many taps as reduction asks for. */
-            GST_VIDEO_RESAMPLER_OPT_ENVELOPE, G_TYPE_DOUBLE, 3.,
-            GST_VIDEO_RESAMPLER_OPT_MAX_TAPS, G_TYPE_INT, 8192,
-            GST_VIDEO_CONVERTER_OPT_DITHER_METHOD, GST_TYPE_VIDEO_DITHER_METHOD, GST_VIDEO_DITHER_NONE,
-            GST_VIDEO_CONVERTER_OPT_SRC_X, G_TYPE_INT, x, GST_VIDEO_CONVERTER_OPT_SRC_Y, G_TYPE_INT, y,
-            GST_VIDEO_CONVERTER_OPT_SRC_WIDTH, G_TYPE_INT, w, GST_VIDEO_CONVERTER_OPT_SRC_HEIGHT, G_TYPE_INT, h,
-            NULL));
-  if (!decoder->converter)
-    return bad (error, "cannot be converted to RGB");
-  set_matrix (decoder, info);
-  decoder->info = *info;
-  decoder->turned = method;
-  return TRUE;
-}
-
-/* The scaled picture -> upright RGB in decoder->rgb. */
-static gboolean
-finish (Decoder *decoder, GstVideoFrame *wide, GError **error)
-{
-  GstVideoOrientationMethod method = decoder->turned;
-  const double (*matrix)[4] = (const double (*)[4]) decoder->matrix;
-  int w = decoder->width, h = decoder->height;
-  gboolean swap = swaps_sides (method);
-  gboolean flip_x = method == GST_VIDEO_ORIENTATION_180 || method == GST_VIDEO_ORIENTATION_HORIZ
-                    || method == GST_VIDEO_ORIENTATION_90L || method == GST_VIDEO_ORIENTATION_UR_LL;
-  gboolean flip_y = method == GST_VIDEO_ORIENTATION_180 || method == GST_VIDEO_ORIENTATION_VERT
-                    || method == GST_VIDEO_ORIENTATION_90R || method == GST_VIDEO_ORIENTATION_UR_LL;
-  /* Steps in the result for one pixel to the right and one row down in the source. */
-  int out_width = swap ? h : w;
-  gssize right = (swap ? out_width : 1) * (flip_x ? -3 : 3), down = (swap ? 1 : out_width) * (flip_y ? -3 : 3);
-  guint8 *origin = decoder->rgb - (flip_x ? right * (w - 1) : 0) - (flip_y ? down * (h - 1) : 0);
-
-  for (int y = 0; y < h; y++) {
-    const guint16 *from = (const guint16 *) ((const guint8 *) GST_VIDEO_FRAME_PLANE_DATA (wide, 0)
-                                             + (gsize) y * GST_VIDEO_FRAME_PLANE_STRIDE (wide, 0));
-
-    for (int x = 0; x < w; x++, from += 4) {
-      guint8 *to = origin + y * down + x * right;
-
-      if (from[0] != G_MAXUINT16)
-        return bad (error, "has transparent parts: lay it on a background first");
-      for (int c = 0; c < 3; c++) {
-        double value = matrix[c][0] * from[1] + matrix[c][1] * from[2] + matrix[c][2] * from[3] + matrix[c][3];
-
-        to[c] = CLAMP (value, 0, 255) + 0.5;
-      }
-    }
-  }
-  return TRUE;
-}
-
 /* Converts a frame and hands it out. */
 static gboolean
 take (Decoder *decoder, guint frame, const GstVideoInfo *info, GstBuffer *buffer, GError **error)
 {
-  GstVideoOrientationMethod method = g_atomic_int_get (&decoder->orientation);
-  gboolean swap = swaps_sides (method), ok;
-  GstVideoFrame from, wide;
+  g_autofree guint8 *rgb = NULL;
+  GstVideoFrame from;
+  int height, width;
 
-  if ((!decoder->converter || !gst_video_info_is_equal (info, &decoder->info) || method != decoder->turned)
-      && !prepare (decoder, info, method, error))
-    return FALSE;
   if (!gst_video_frame_map (&from, info, buffer, GST_MAP_READ))
     return bad (error, "a frame cannot be read");
-  if (!gst_video_frame_map (&wide, &decoder->wide_info, decoder->wide, GST_MAP_READWRITE)) {
-    gst_video_frame_unmap (&from);
-    return bad (error, "a frame cannot be written");
-  }
-  gst_video_converter_frame (decoder->converter, &from, &wide);
+  rgb = scale_frame (&from, g_atomic_int_get (&decoder->orientation), decoder->options, &height, &width, error);
   gst_video_frame_unmap (&from);
-  ok = finish (decoder, &wide, error);
-  gst_video_frame_unmap (&wide);
-  return ok
-         && decoder->func (decoder->file, frame, swap ? decoder->width : decoder->height,
-             swap ? decoder->height : decoder->width, decoder->rgb, decoder->data, error);
+  return rgb && decoder->func (decoder->file, frame, height, width, rgb, decoder->data, error);
 }
 
 static gboolean
@@ -488,10 +337,7 @@ decoder_free (gpointer data)
   if (decoder->pipeline)
     gst_element_set_state (decoder->pipeline, GST_STATE_NULL);
   gst_clear_object (&decoder->pipeline);
-  g_clear_pointer (&decoder->converter, gst_video_converter_free);
-  gst_clear_buffer (&decoder->wide);
   g_clear_error (&decoder->refused);
-  g_free (decoder->rgb);
   g_free (decoder);
   return NULL;
 }
@@ -592,7 +438,9 @@ media_decode (const char *path, guint file, const MediaOptions *options, MediaFu
     bad (error, "is larger than 512 MB");
   else
     ok = decode_picture (decoder, path, type, error);
-  if (decoder->stalled)
+  if (g_atomic_int_get (&decoder->is_refused))
+    ; /* Woken, the decoder would allocate the frame after all (webpdec does): it waits until the process ends. */
+  else if (decoder->stalled)
     /* A decoder in an endless loop cannot be stopped: let it be, and go on. */
     g_thread_unref (g_thread_new ("stop", decoder_free, decoder));
   else
