@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cpu.h"
 #include "convolution.h"
+#include "gradient.h"
 #include "loops.h"
 
 #include <math.h>
@@ -38,7 +39,9 @@ struct _DuOp
    * rounded partial sum would tip ReLUs, and that is not faster. On one core, a 256x448 tile's four such rows
    * take 40.4 ms joined, 41.6 ms as two in bf16, 82.5 and 80.0 ms in f32. An up-conv is a 1x1 convolution to four
    * times the channels, with the parameters of output pixel (a, b) at channel (2a + b) * channels_out. */
-  DuConv *forward[SOURCES], *data[SOURCES], *weights[SOURCES];
+  DuConv *forward[SOURCES], *data[SOURCES];
+  DuConvShape weights_shape[SOURCES];
+  DuConv *weights[SOURCES]; /* NULL where gradient.h serves */
   gsize own_scratch; /* bytes */
   const float *parameters; /* training: the block that was loaded */
   DuRowOffsets at;
@@ -176,7 +179,9 @@ prepare_convolutions (DuContext *context, DuOp *op, GError **error)
     if (training && !s->picture && !(op->data[source] = du_conv_new (context->library, &conv, error)))
       return FALSE;
     conv.kind = DU_CONV_WEIGHTS;
-    if (training && !(op->weights[source] = du_conv_new (context->library, &conv, error)))
+    op->weights_shape[source] = conv;
+    if (training && !du_gradient_serves (&conv)
+        && !(op->weights[source] = du_conv_new (context->library, &conv, error)))
       return FALSE;
   }
   return TRUE;
@@ -216,6 +221,8 @@ reserve_scratch (DuContext *context, DuOp *op, GError **error)
     for (guint i = 0; i < G_N_ELEMENTS (convs); i++)
       if (convs[i])
         conv = MAX (conv, du_conv_scratch_size (convs[i]));
+    if (op->shape.mode == DU_MODE_TRAINING && du_gradient_serves (&op->weights_shape[source]))
+      conv = MAX (conv, du_gradient_scratch_size (&op->weights_shape[source], context->cpu.threads));
   }
   size = op->own_scratch + conv;
   if (size <= context->scratch_size)
@@ -450,6 +457,17 @@ backward_data (DuContext *context, DuOp *op, int source, void *gradient_output, 
 }
 
 static gboolean
+backward_weights (DuContext *context, DuOp *op, int source, const DuConvArguments *conv, GError **error)
+{
+  void *scratch = context->scratch + op->own_scratch;
+
+  if (op->weights[source])
+    return du_conv_run (op->weights[source], conv, scratch, error);
+  du_gradient_run (&op->weights_shape[source], context->cpu.threads, conv, scratch);
+  return TRUE;
+}
+
+static gboolean
 backward_conv (DuContext *context, DuOp *op, const DuBackward *args, GError **error)
 {
   void *gradient = args->gradient_output->data;
@@ -461,14 +479,14 @@ backward_conv (DuContext *context, DuOp *op, const DuBackward *args, GError **er
         parameters + op->at.bn_scale, parameters + op->at.bn_shift, bias, partials (context, op));
   else
     context->loops->relu_backward (&op->extent, args->output->data, gradient, bias, partials (context, op));
-  for (int source = 0; source < SOURCES && op->weights[source]; source++) {
+  for (int source = 0; source < (op->shape.channels_skip ? 2 : 1); source++) {
     const DuConvArguments conv = {
       .source = source ? args->skip->data : first_source (context, op, args->input),
       .destination = gradient,
       .weights = weights + (source ? (gsize) op->shape.channels_in * 9 : 0),
     };
 
-    if (!du_conv_run (op->weights[source], &conv, context->scratch + op->own_scratch, error))
+    if (!backward_weights (context, op, source, &conv, error))
       return FALSE;
   }
   return backward_data (context, op, 0, gradient, args->gradient_input, args->accumulate_input,
@@ -487,7 +505,7 @@ backward_up (DuContext *context, DuOp *op, const DuBackward *args, GError **erro
 
   context->loops->unshuffle (&op->extent, args->gradient_output->data, gradient, parameters + op->at.bias,
       partials (context, op));
-  if (!du_conv_run (op->weights[0], &conv, context->scratch + op->own_scratch, error))
+  if (!backward_weights (context, op, 0, &conv, error))
     return FALSE;
   transpose_up (op, (float *) spare, parameters + op->at.weight, TRUE);
   return backward_data (context, op, 0, gradient, args->gradient_input, args->accumulate_input, spare, error);
