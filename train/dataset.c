@@ -238,7 +238,7 @@ list_half (const char *path, const char *half, GHashTable *by_stem, GError **err
 
 /* Kernels of a manifest's pairs: name -> index into ours + 1, 0 where ours has not the like. */
 static gboolean
-read_manifest (const Dataset *dataset, const char *folder, GHashTable *kernels, GError **error)
+read_manifest (const SynthOptions *synth, const char *folder, GHashTable *kernels, GError **error)
 {
   g_autofree char *path = g_build_filename (folder, "manifest.json", NULL);
   json_error_t reason;
@@ -259,17 +259,17 @@ read_manifest (const Dataset *dataset, const char *folder, GHashTable *kernels, 
     json_int_t size = json_integer_value (json_object_get (pair, "size"));
     double sigma = json_number_value (json_object_get (pair, "sigma"));
 
-    for (guint k = 0; name && k < dataset->n_kernels; k++)
-      if (dataset->kernels[k].size == size && fabs (dataset->kernels[k].sigma - sigma) < 1e-6)
+    for (guint k = 0; name && k < synth->n_kernels; k++)
+      if (synth->kernels[k].size == size && fabs (synth->kernels[k].sigma - sigma) < 1e-6)
         g_hash_table_insert (kernels, g_strdup (name), GUINT_TO_POINTER (k + 1));
   }
   json_decref (root);
   return TRUE;
 }
 
-/* Matches the halves of all folders: files[0..n) sharp, files[n..2n) blurred. */
-static char **
-match_pairs (Dataset *dataset, char *const *paths, int **kernel, guint *n, guint *n_bad, GError **error)
+char **
+dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint *n, guint *n_bad,
+    GError **error)
 {
   g_autoptr (GPtrArray) sharp = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) blur = g_ptr_array_new_with_free_func (g_free);
@@ -283,7 +283,7 @@ match_pairs (Dataset *dataset, char *const *paths, int **kernel, guint *n, guint
 
     if (!(a = list_half (*paths, "sharp", sharp_by_stem, error))
         || !(b = list_half (*paths, "blur", blur_by_stem, error))
-        || !read_manifest (dataset, *paths, kernels, error))
+        || !read_manifest (synth, *paths, kernels, error))
       return NULL;
     for (guint i = 0; i < a->len; i++) {
       g_autofree char *stem = stem_of (a->pdata[i]);
@@ -316,14 +316,14 @@ match_pairs (Dataset *dataset, char *const *paths, int **kernel, guint *n, guint
 }
 
 static gboolean
-open_pairs (Dataset *dataset, char *const *paths, guint max_bad, GError **error)
+open_pairs (Dataset *dataset, char *const *paths, const SynthOptions *synth, guint max_bad, GError **error)
 {
   MediaOptions options = { 0 };
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree const Picture **picture = NULL;
   g_autofree int *kernel = NULL;
   guint n = 0, n_bad = 0;
-  g_auto (GStrv) files = match_pairs (dataset, paths, &kernel, &n, &n_bad, error);
+  g_auto (GStrv) files = dataset_match_pairs (paths, synth, &kernel, &n, &n_bad, error);
 
   if (!files
       || !media_decode_all (files, &options, 0, G_MAXUINT, store_picture, dataset, NULL, error)
@@ -393,7 +393,7 @@ dataset_open (DatasetKind kind, char *const *paths, const SynthOptions *synth, g
   dataset->pictures = g_array_new (FALSE, FALSE, sizeof (Picture));
   g_mutex_init (&dataset->lock);
   if (!store_open (dataset, error)
-      || !(kind == DATASET_AS_IS ? open_pairs (dataset, paths, max_bad, error)
+      || !(kind == DATASET_AS_IS ? open_pairs (dataset, paths, synth, max_bad, error)
                                  : open_sharp (dataset, paths, synth, max_bad, error)))
     return NULL;
   g_clear_pointer (&dataset->pictures, g_array_unref);

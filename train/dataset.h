@@ -47,6 +47,12 @@ void dataset_picture_size (const Dataset *dataset, int *height, int *width);
 /* SHA-256 over names and content, hex: to notice that data changed since a checkpoint. */
 const char *dataset_digest (const Dataset *dataset);
 
+/* The files of folders of pairs, sharp ones [0, n), their blurred partners [n, 2n), NULL; g_strfreev. kernel: n
+ * indices into synth's kernels, from the manifest, -1 = unknown; g_free. Pictures without a partner are listed
+ * on stderr and counted in n_bad. */
+char **dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint *n, guint *n_bad,
+    GError **error);
+
 /* Fills samples [first, first + n) of the epoch's order, wrapping round at its end: input and target are
  * [n, height, width, 3]. items: n or NULL. Usable from several threads. */
 gboolean dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input,

@@ -297,24 +297,22 @@ take_pair (Eval *eval, const char *sharp_path, const char *blurred_path, const c
   return done;
 }
 
-/* A folder with sharp/ and blur/ of equal names. */
+/* Folders with sharp/ and blur/ of equal names. */
 static gboolean
-go_through_pairs (Eval *eval, const char *folder, GError **error)
+go_through_pairs (Eval *eval, char *const *folders, GError **error)
 {
-  g_autofree char *sharp = g_build_filename (folder, "sharp", NULL);
-  char *const paths[] = { sharp, NULL };
-  g_auto (GStrv) files = media_list (paths, error);
-  guint n = files ? g_strv_length (files) : 0;
+  g_autofree int *kernel = NULL;
+  guint n = 0, alone = 0;
+  g_auto (GStrv) files = dataset_match_pairs (folders, &eval->synth, &kernel, &n, &alone, error);
 
   if (!files)
     return FALSE;
   progress_begin (&eval->progress, 0, n, eval->again ? "pictures" : "eval");
   for (guint i = 0; i < n; i++) {
-    const char *name = files[i] + strlen (sharp) + 1;
-    g_autofree char *blurred = g_build_filename (folder, "blur", name, NULL);
+    g_autofree char *name = g_path_get_basename (files[i]);
     GError *cause = NULL;
 
-    if (!take_pair (eval, files[i], blurred, name, -1, &cause) && !skip_bad (eval, files[i], cause, error))
+    if (!take_pair (eval, files[i], files[n + i], name, kernel[i], &cause) && !skip_bad (eval, files[i], cause, error))
       return FALSE;
     progress_update (&eval->progress, i + 1, NULL);
   }
@@ -328,8 +326,8 @@ go_through (Eval *eval, GError **error)
   char *const *paths = settings_operands (eval->settings);
 
   eval->picture = eval->next = 0;
-  if (!paths[1] && evaluate_is_pairs (paths[0]))
-    return go_through_pairs (eval, paths[0], error);
+  if (evaluate_is_pairs (paths[0]))
+    return go_through_pairs (eval, paths, error);
   return go_through_sharp (eval, paths, error);
 }
 

@@ -55,7 +55,7 @@ fit_open_data (Fit *fit, GError **error)
   if (!fit->data)
     return FALSE;
   if (val[0]) {
-    fit->validation_kind = !val[1] && evaluate_is_pairs (val[0]) ? DATASET_AS_IS : DATASET_ON_THE_FLY;
+    fit->validation_kind = evaluate_is_pairs (val[0]) ? DATASET_AS_IS : DATASET_ON_THE_FLY;
     fit->validation = dataset_open (fit->validation_kind, val, &plan->synth, plan->max_bad, error);
     if (!fit->validation)
       return FALSE;

@@ -78,12 +78,12 @@ show_step (Fit *fit, const DuStepResult *result, double rate, gint64 begun, guin
       (double) (state->position - first) * fit->plan.batch / MAX (seconds, 1e-3));
   if (fit->plan.minutes > 0) {
     progress_duration (fit->plan.minutes * 60 - state->seconds, left);
-    g_string_append_printf (text, "  %s to the end; epoch", left);
+    g_string_append_printf (text, "  (run %s)", left);
   } else if (fit->plan.epochs - state->epoch > 1) {
     double steps = (double) fit->plan.epochs * (double) fit->steps_per_epoch - (double) state->batches;
 
     progress_duration (steps * state->seconds / (double) MAX (state->batches, 1), left);
-    g_string_append_printf (text, "  %s to the end; epoch", left);
+    g_string_append_printf (text, "  (run %s)", left);
   }
   progress_update (&fit->progress, state->position, text->str);
 }

@@ -1,0 +1,598 @@
+/* `deblurunet-train fit` and `eval` as a user runs them, on tiny pairs and a tiny network: what is written, exit
+ * codes, and that a run comes out the same however often it was killed.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "checkpoint.h"
+#include "media.h"
+
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum
+{
+  HEIGHT = 32,
+  WIDTH = 48,
+  PAIRS = 6,
+  LIMIT_SECONDS = 120, /* a program that takes longer hangs */
+};
+
+#define NETWORK "--base-width=1 --backend=reference --head=residual --threads=1 "
+#define SHORT NETWORK "--batch=2 --steps-per-epoch=4 --epochs=3 --ema=0.5 --precise-bn=2 --train-metrics=2 "
+
+static const char *program;
+static char *base, *pairs, *sharp_only;
+
+/* ---- running ------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  int code;     /* exit code, 128 + signal where one killed it */
+  char *output; /* stdout and stderr */
+} Result;
+
+static void
+result_clear (Result *result)
+{
+  g_free (result->output);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Result, result_clear)
+
+typedef struct
+{
+  rlim_t file_size; /* 0 = no limit */
+  int signal;       /* 0 = none */
+  guint delay;      /* of the signal, microseconds */
+} Conditions;
+
+static void
+limit_files (gpointer data)
+{
+  const Conditions *conditions = data;
+  struct rlimit limit = { conditions->file_size, conditions->file_size };
+
+  if (conditions->file_size)
+    setrlimit (RLIMIT_FSIZE, &limit);
+}
+
+static Result
+run (const Conditions *conditions, const char *format, ...) G_GNUC_PRINTF (2, 3);
+
+/* Runs the program with the arguments, which hold no spaces in themselves. */
+static Result
+run (const Conditions *conditions, const char *format, ...)
+{
+  static const Conditions none = { 0 };
+  g_autofree char *arguments = NULL, *line = NULL, *log = g_build_filename (base, "output", NULL);
+  g_auto (GStrv) argv = NULL;
+  g_autoptr (GError) error = NULL;
+  gint64 begun = g_get_monotonic_time ();
+  Result result = { 0 };
+  va_list list;
+  int status, fd = g_open (log, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  GPid pid;
+
+  g_assert_cmpint (fd, >=, 0);
+  va_start (list, format);
+  arguments = g_strdup_vprintf (format, list);
+  va_end (list);
+  line = g_strdup_printf ("%s %s", program, g_strstrip (arguments));
+  g_assert_true (g_shell_parse_argv (line, NULL, &argv, &error));
+  g_spawn_async_with_fds (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, limit_files,
+      (gpointer) (conditions ? conditions : &none), &pid, -1, fd, fd, &error);
+  g_assert_no_error (error);
+  close (fd);
+  if (conditions && conditions->signal) {
+    g_usleep (conditions->delay);
+    kill (pid, conditions->signal);
+  }
+  while (waitpid (pid, &status, WNOHANG) == 0) {
+    if (g_get_monotonic_time () - begun > (gint64) LIMIT_SECONDS * G_USEC_PER_SEC) {
+      kill (pid, SIGKILL);
+      waitpid (pid, &status, 0);
+      g_error ("'%s' hangs", line);
+    }
+    g_usleep (2000);
+  }
+  result.code = WIFEXITED (status) ? WEXITSTATUS (status) : 128 + WTERMSIG (status);
+  g_assert_true (g_file_get_contents (log, &result.output, NULL, NULL));
+  return result;
+}
+
+#define assert_code(result, expected)                                                                        \
+  G_STMT_START                                                                                               \
+  {                                                                                                          \
+    if ((result).code != (expected))                                                                         \
+      g_error ("%s:%d: exit code %d, expected %d; it said:\n%s", __FILE__, __LINE__, (result).code,          \
+          (int) (expected), (result).output);                                                                \
+  }                                                                                                          \
+  G_STMT_END
+
+static void
+assert_says (const Result *result, const char *text)
+{
+  if (!strstr (result->output, text))
+    g_error ("'%s' is not in what it said:\n%s", text, result->output);
+}
+
+static void
+remove_tree (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree char *inner = g_build_filename (path, name, NULL);
+
+    remove_tree (inner);
+  }
+  g_remove (path);
+}
+
+static char *
+folder (const char *name)
+{
+  char *path = g_build_filename (base, name, NULL);
+
+  remove_tree (path);
+  return path;
+}
+
+static char *
+read_file (const char *path, const char *name, gsize *size)
+{
+  g_autofree char *file = g_build_filename (path, name, NULL);
+  g_autoptr (GError) error = NULL;
+  char *content = NULL;
+
+  g_file_get_contents (file, &content, size, &error);
+  g_assert_no_error (error);
+  return content;
+}
+
+static void
+assert_equal_files (const char *a, const char *b, const char *name)
+{
+  gsize a_size, b_size;
+  g_autofree char *first = read_file (a, name, &a_size), *second = read_file (b, name, &b_size);
+
+  g_assert_cmpmem (first, a_size, second, b_size);
+}
+
+/* All that a run trained, callbacks included, without the times. */
+static void
+assert_equal_runs (const char *a, const char *b)
+{
+  static const char *const times[] = { "seconds", "epoch_seconds", "serial" };
+  const char *const paths[] = { a, b };
+  Checkpoint checkpoint[2] = { 0 };
+  g_autofree char *text[2] = { NULL, NULL };
+
+  assert_equal_files (a, b, "weights.safetensors");
+  for (int i = 0; i < 2; i++) {
+    g_autoptr (GKeyFile) file = g_key_file_new ();
+    g_autoptr (GError) error = NULL;
+
+    checkpoint_load (paths[i], &checkpoint[i], &error);
+    g_assert_no_error (error);
+    g_assert_true (g_key_file_load_from_data (file, checkpoint[i].header, (gsize) -1, G_KEY_FILE_NONE, NULL));
+    for (guint t = 0; t < G_N_ELEMENTS (times); t++)
+      g_assert_true (g_key_file_remove_key (file, "state", times[t], NULL));
+    g_key_file_remove_group (file, "history", NULL); /* holds times */
+    g_key_file_remove_group (file, "settings", NULL);
+    text[i] = g_key_file_to_data (file, NULL, NULL);
+  }
+  g_assert_cmpstr (text[0], ==, text[1]);
+  for (int i = 0; i < CHECKPOINT_BLOCKS; i++)
+    g_assert_cmpmem (checkpoint[0].block[i], checkpoint[0].count[i] * sizeof (float), checkpoint[1].block[i],
+        checkpoint[1].count[i] * sizeof (float));
+  checkpoint_clear (&checkpoint[0]);
+  checkpoint_clear (&checkpoint[1]);
+}
+
+/* ---- data ---------------------------------------------------------------------------------- */
+
+static void
+write_picture (const char *folder_path, int index, const SynthKernel *kernel)
+{
+  g_autofree char *name = g_strdup_printf ("%02d.png", index), *path = g_build_filename (folder_path, name, NULL);
+  guint8 sharp[HEIGHT * WIDTH * 3], blurred[HEIGHT * WIDTH * 3];
+  g_autoptr (GError) error = NULL;
+  GRand *random = g_rand_new_with_seed ((guint32) index);
+
+  g_assert_cmpint (g_mkdir_with_parents (folder_path, 0700), ==, 0);
+  for (int i = 0; i < HEIGHT * WIDTH * 3; i++)
+    sharp[i] = (guint8) ((i / 3 / 7 + i / WIDTH / 3 / 5 + index) % 2 * 120 + g_rand_int_range (random, 20, 60));
+  g_rand_free (random);
+  if (kernel)
+    synth_blur (kernel, HEIGHT, WIDTH, sharp, blurred);
+  media_write_png (path, HEIGHT, WIDTH, kernel ? blurred : sharp, &error);
+  g_assert_no_error (error);
+}
+
+static void
+make_data (void)
+{
+  g_autofree char *sharp = NULL, *blur = NULL;
+
+  pairs = g_build_filename (base, "data", NULL);
+  sharp = g_build_filename (pairs, "sharp", NULL);
+  blur = g_build_filename (pairs, "blur", NULL);
+  sharp_only = g_build_filename (base, "pictures", NULL);
+  for (int i = 0; i < PAIRS; i++) {
+    write_picture (sharp, i, NULL);
+    write_picture (blur, i, &synth_paper_kernels[i % SYNTH_N_PAPER_KERNELS]);
+  }
+  for (int i = 0; i < 2; i++)
+    write_picture (sharp_only, 20 + i, NULL);
+}
+
+/* ---- tests --------------------------------------------------------------------------------- */
+
+static guint
+count_lines (const char *text)
+{
+  guint n = 0;
+
+  for (; *text; text++)
+    n += *text == '\n';
+  return n;
+}
+
+static void
+test_run (void)
+{
+  g_autofree char *out = folder ("run"), *path = g_build_filename (out, "weights.safetensors", NULL), *csv = NULL;
+  g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT "--note=made-up", pairs, out);
+  g_autoptr (DuModel) model = NULL;
+  g_autoptr (GError) error = NULL;
+
+  assert_code (result, EXIT_DONE);
+  assert_says (&result, "epoch 3/3");
+  csv = read_file (out, "history.csv", NULL);
+  g_assert_cmpuint (count_lines (csv), ==, 4);
+  g_assert_true (g_str_has_prefix (csv, "epoch,steps,learning_rate,"));
+  model = du_model_load (path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (du_model_config (model)->base_width, ==, 1);
+  g_assert_cmpint (du_model_config (model)->head, ==, DU_HEAD_RESIDUAL);
+  g_assert_cmpstr (du_model_metadata (model, "trained_on"), ==, "made-up");
+  g_assert_cmpstr (du_model_metadata (model, "training_loss"), ==, "mse");
+  g_assert_nonnull (du_model_metadata (model, "data_sha256"));
+  g_assert_nonnull (du_model_metadata (model, "validation_psnr"));
+}
+
+/* Sharp material alone; validation with each kernel; crops; the eval command on the result. */
+static void
+test_on_the_fly_and_eval (void)
+{
+  g_autofree char *out = folder ("fly"), *eval = folder ("eval"), *csv = NULL, *pair_out = folder ("eval-pairs");
+  g_auto (Result) fit = run (NULL,
+      "fit --on-the-fly %s --val=%s -o %s/w.safetensors " NETWORK "--batch=1 --steps-per-epoch=1 --epochs=1 "
+      "--crop=32x32 --train-metrics=1 --dtype=f16", sharp_only, sharp_only, out);
+  g_auto (Result) result = { 0 }, pair_result = { 0 };
+
+  assert_code (fit, EXIT_DONE);
+  assert_says (&fit, "sigma 1.6");
+  result = run (NULL, "eval --weights=%s/w.safetensors %s -o %s --backend=reference --all", out, sharp_only, eval);
+  assert_code (result, EXIT_DONE);
+  assert_says (&result, "11x11 sigma 1.6");
+  csv = read_file (eval, "eval.csv", NULL);
+  g_assert_cmpuint (count_lines (csv), ==, 1 + 2 * SYNTH_N_PAPER_KERNELS);
+  /* After one step the residual head is all but the identity. */
+  pair_result = run (NULL, "eval --weights=%s/w.safetensors %s -o %s --backend=reference", out, pairs, pair_out);
+  assert_code (pair_result, EXIT_DONE);
+  g_free (csv);
+  csv = read_file (pair_out, "eval.csv", NULL);
+  g_assert_cmpuint (count_lines (csv), ==, 1 + PAIRS);
+  g_assert_nonnull (strstr (csv, "most-"));
+  g_assert_nonnull (strstr (csv, "least-"));
+}
+
+/* Killed at any moment, taken up again: the same in the end. Checkpoints after every step. */
+static void
+interrupt (const char *name, int signal_number, int code)
+{
+  g_autofree char *whole = folder ("whole"), *broken = folder (name);
+  g_auto (Result) reference = run (NULL, "fit %s -o %s " SHORT, pairs, whole);
+  GRand *random = g_rand_new_with_seed (7);
+  gint64 begun = g_get_monotonic_time (), length;
+  guint cut = 0;
+  gboolean there = FALSE;
+
+  assert_code (reference, EXIT_DONE);
+  {
+    g_autofree char *again = folder ("again");
+    g_auto (Result) same = run (NULL, "fit %s -o %s " SHORT, pairs, again);
+
+    assert_code (same, EXIT_DONE);
+    assert_equal_runs (whole, again);
+  }
+  length = (g_get_monotonic_time () - begun) / 2;
+  for (int i = 0; i < 200; i++) {
+    Conditions conditions = { .signal = signal_number,
+      .delay = (guint) (g_rand_double (random) * (double) length * (i < 12 ? 0.7 : 3)) };
+    g_auto (Result) result = { 0 };
+
+    result = there ? run (&conditions, "fit -o %s --resume --checkpoint-minutes=0", broken)
+                   : run (&conditions, "fit %s -o %s " SHORT "--checkpoint-minutes=0", pairs, broken);
+    if (result.code == EXIT_DONE)
+      break;
+    /* Before the handler stands, a signal kills as if there were none. */
+    if (result.code != code && result.code != 128 + signal_number)
+      assert_code (result, code);
+    there = checkpoint_exists (broken);
+    cut++;
+  }
+  g_rand_free (random);
+  g_assert_cmpuint (cut, >, 2);
+  assert_equal_runs (whole, broken);
+}
+
+static void
+test_kill (void)
+{
+  interrupt ("killed", SIGKILL, 137);
+}
+
+static void
+test_interrupt (void)
+{
+  interrupt ("interrupted", SIGINT, EXIT_SIGINT);
+}
+
+static void
+test_terminate (void)
+{
+  interrupt ("terminated", SIGTERM, EXIT_SIGTERM);
+}
+
+static void
+test_max_minutes (void)
+{
+  g_autofree char *out = folder ("max"), *whole = folder ("max-whole");
+  g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT "--max-minutes=0.01 --steps-per-epoch=3000", pairs, out);
+  g_auto (Result) timed = { 0 };
+
+  assert_code (result, EXIT_DONE);
+  assert_says (&result, "go on with --resume");
+  g_assert_true (checkpoint_exists (out));
+  timed = run (NULL, "fit %s -o %s " SHORT "--minutes=0.02 --schedule=cosine --epochs=100000", pairs, whole);
+  assert_code (timed, EXIT_DONE);
+  assert_says (&timed, "best epoch");
+}
+
+static void
+test_usage (void)
+{
+  g_autofree char *out = folder ("usage"), *other = folder ("usage-other");
+  g_auto (Result) first = run (NULL, "fit %s -o %s " SHORT, pairs, out);
+  static const struct
+  {
+    const char *arguments;
+    ExitCode code;
+    const char *says;
+  } cases[] = {
+    { "fit", EXIT_USAGE, "-o" },
+    { "fit -o NEW", EXIT_USAGE, "no data" },
+    { "fit DATA -o DONE", EXIT_USAGE, "--resume" },
+    { "fit DATA -o NEW --resume", EXIT_WEIGHTS, "checkpoint" },
+    { "fit -o DONE --resume --batch=3", EXIT_USAGE, "--batch=3" },
+    { "fit -o DONE --resume --init=DONE/weights.safetensors", EXIT_USAGE, "--init" },
+    { "fit -o DONE --resume --epochs=3", EXIT_DONE, "best epoch" },
+    { "fit DATA -o NEW --batch=0", EXIT_USAGE, "--batch=0" },
+    { "fit DATA -o NEW --batch=1.5", EXIT_USAGE, "--batch=1.5" },
+    { "fit DATA -o NEW --lr=nan", EXIT_USAGE, "--lr=nan" },
+    { "fit DATA -o NEW --loss=l7", EXIT_USAGE, "l7" },
+    { "fit DATA -o NEW --head=tanh", EXIT_USAGE, "sigmoid|residual" },
+    { "fit DATA -o NEW --bn=enc9", EXIT_USAGE, "enc9" },
+    { "fit DATA -o NEW --crop=30x30", EXIT_USAGE, "multiples of 16" },
+    { "fit DATA -o NEW --crop=64x64", EXIT_USAGE, "larger than" },
+    { "fit DATA -o NEW --nonsense", EXIT_USAGE, "nonsense" },
+    { "fit DATA/sharp -o NEW", EXIT_DATA, "--on-the-fly" },
+    { "fit DATA/nowhere -o NEW --on-the-fly", EXIT_DATA, "nowhere" },
+    { "fit DATA -o NEW --init=DATA/sharp/00.png", EXIT_WEIGHTS, "PNG" },
+    { "fit DATA -o NEW --init=DONE/weights.safetensors --head=sigmoid", EXIT_USAGE, "--head" },
+    { "fit DATA -o DATA/sharp/00.png/x", EXIT_IO, "00.png" },
+    { "fit --help", EXIT_DONE, "--steps-per-epoch" },
+    { "eval DATA", EXIT_USAGE, "--weights" },
+    { "eval --weights=DONE/weights.safetensors", EXIT_USAGE, "no data" },
+    { "eval --weights=DONE/history.csv DATA", EXIT_WEIGHTS, "history.csv" },
+    { "eval --weights=DONE/weights.safetensors DATA/nowhere", EXIT_DATA, "nowhere" },
+  };
+
+  assert_code (first, EXIT_DONE);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GString) arguments = g_string_new (cases[i].arguments);
+    g_auto (Result) result = { 0 };
+
+    g_string_replace (arguments, "DATA", pairs, 0);
+    g_string_replace (arguments, "NEW", other, 0);
+    g_string_replace (arguments, "DONE", out, 0);
+    result = run (NULL, "%s", arguments->str);
+    if (result.code != (int) cases[i].code || !strstr (result.output, cases[i].says))
+      g_error ("'%s': exit code %d, expected %d and '%s' in:\n%s", arguments->str, result.code, cases[i].code,
+          cases[i].says, result.output);
+    remove_tree (other);
+  }
+}
+
+static void
+test_fine_tune (void)
+{
+  g_autofree char *out = folder ("base"), *tuned = folder ("tuned");
+  g_auto (Result) first = run (NULL, "fit %s -o %s " SHORT "--bn=mid", pairs, out);
+  g_auto (Result) result = { 0 };
+  g_autofree char *path = g_build_filename (tuned, "weights.safetensors", NULL);
+  g_autoptr (DuModel) model = NULL;
+
+  assert_code (first, EXIT_DONE);
+  result = run (NULL, "fit %s -o %s --init=%s/weights.safetensors --backend=reference --epochs=1 --steps-per-epoch=1",
+      pairs, tuned, out);
+  assert_code (result, EXIT_DONE);
+  assert_says (&result, "bn mid");
+  model = du_model_load (path, NULL);
+  g_assert_nonnull (model);
+  g_assert_cmpint (du_model_config (model)->base_width, ==, 1);
+  g_assert_cmpuint (du_model_config (model)->bn, ==, 1u << DU_BLOCK_MID);
+}
+
+static void
+test_diverged (void)
+{
+  g_autofree char *out = folder ("diverged");
+  g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT "--steps-per-epoch=30 --lr=1e30", pairs, out);
+  g_auto (Checkpoint) checkpoint = { 0 };
+
+  assert_code (result, EXIT_DIVERGED);
+  assert_says (&result, "skipped");
+  assert_says (&result, "times the rate");
+  g_assert_true (checkpoint_load (out, &checkpoint, NULL));
+  for (gsize i = 0; i < checkpoint.count[CHECKPOINT_PARAMETERS]; i++)
+    g_assert_true (isfinite (checkpoint.block[CHECKPOINT_PARAMETERS][i]));
+}
+
+static char *
+newest (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  char *best = NULL;
+  const char *name;
+
+  while ((name = g_dir_read_name (dir)))
+    if (g_str_has_prefix (name, "checkpoint-") && !strchr (name, '.') && (!best || strcmp (name, best) > 0)) {
+      g_free (best);
+      best = g_strdup (name);
+    }
+  return g_build_filename (path, best, NULL);
+}
+
+static void
+test_damaged (void)
+{
+  g_autofree char *whole = folder ("undamaged"), *out = folder ("damaged");
+  g_auto (Result) reference = run (NULL, "fit %s -o %s " SHORT, pairs, whole), first = { 0 };
+
+  assert_code (reference, EXIT_DONE);
+  first = run (NULL, "fit %s -o %s " SHORT, pairs, out);
+  for (int i = 0; i < 2; i++) { /* the newest; then the other too */
+    g_autofree char *path = newest (out);
+    g_auto (Result) result = { 0 };
+
+    g_assert_cmpint (truncate (path, 1000), ==, 0);
+    if (i == 1) {
+      g_autofree char *second = NULL;
+
+      g_unlink (path);
+      second = newest (out);
+      g_assert_cmpint (truncate (second, 0), ==, 0);
+    }
+    result = run (NULL, "fit -o %s --resume", out);
+    assert_code (result, i == 0 ? EXIT_DONE : EXIT_WEIGHTS);
+    assert_says (&result, "warning");
+    if (i == 0)
+      assert_equal_runs (whole, out);
+  }
+}
+
+/* No file may grow past a limit: at first not even a checkpoint fits, later not the next one. */
+static void
+test_disk_full (void)
+{
+  g_autofree char *whole = folder ("enough"), *out = folder ("full");
+  const Conditions tight = { .file_size = 2000 };
+  g_auto (Result) reference = run (NULL, "fit %s -o %s " SHORT, pairs, whole), result = { 0 }, first = { 0 };
+  g_auto (Result) again = { 0 }, end = { 0 };
+
+  assert_code (reference, EXIT_DONE);
+  result = run (&tight, "fit %s -o %s " SHORT, pairs, out);
+  assert_code (result, EXIT_IO);
+  g_assert_false (checkpoint_exists (out));
+  first = run (NULL, "fit %s -o %s " SHORT "--max-minutes=0.01", pairs, out);
+  assert_code (first, EXIT_DONE);
+  again = run (&tight, "fit -o %s --resume --max-minutes=100", out);
+  if (again.code != EXIT_DONE) /* the first run may have been quick enough to end */
+    assert_code (again, EXIT_IO);
+  g_assert_true (checkpoint_exists (out));
+  end = run (NULL, "fit -o %s --resume --max-minutes=100", out);
+  assert_code (end, EXIT_DONE);
+  assert_equal_runs (whole, out);
+}
+
+static void
+test_lock (void)
+{
+  g_autofree char *out = folder ("locked");
+  int lock = folder_lock (out, NULL);
+  g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT, pairs, out);
+
+  g_assert_cmpint (lock, >=, 0);
+  assert_code (result, EXIT_IO);
+  assert_says (&result, "in use");
+  close (lock);
+}
+
+static void
+test_changed_data (void)
+{
+  g_autofree char *out = folder ("changed"), *copy = folder ("copy"), *sharp = NULL, *blur = NULL;
+  g_auto (Result) result = { 0 }, first = { 0 }, one = { 0 };
+  g_autofree char *other = folder ("one");
+
+  sharp = g_build_filename (copy, "sharp", NULL);
+  blur = g_build_filename (copy, "blur", NULL);
+  write_picture (sharp, 0, NULL);
+  write_picture (blur, 0, &synth_paper_kernels[1]);
+  one = run (NULL, "fit %s -o %s " SHORT, copy, other);
+  assert_code (one, EXIT_DATA);
+  assert_says (&one, "--val");
+  write_picture (sharp, 1, NULL);
+  write_picture (blur, 1, &synth_paper_kernels[1]);
+  first = run (NULL, "fit %s -o %s " SHORT, copy, out); /* the batch is larger than what trains */
+  assert_code (first, EXIT_DONE);
+  assert_says (&first, "larger than");
+  write_picture (sharp, 2, NULL);
+  write_picture (blur, 2, &synth_paper_kernels[1]);
+  result = run (NULL, "fit -o %s --resume --epochs=9", out);
+  assert_code (result, EXIT_DATA);
+  assert_says (&result, "changed");
+}
+
+int
+main (int argc, char **argv)
+{
+  int result;
+
+  g_test_init (&argc, &argv, NULL);
+  program = g_getenv ("DEBLURUNET_TRAIN");
+  g_assert_nonnull (program);
+  base = g_dir_make_tmp ("fit-XXXXXX", NULL);
+  g_assert_nonnull (base);
+  make_data ();
+  g_test_add_func ("/fit/run", test_run);
+  g_test_add_func ("/fit/on-the-fly-and-eval", test_on_the_fly_and_eval);
+  g_test_add_func ("/fit/kill", test_kill);
+  g_test_add_func ("/fit/interrupt", test_interrupt);
+  g_test_add_func ("/fit/terminate", test_terminate);
+  g_test_add_func ("/fit/max-minutes", test_max_minutes);
+  g_test_add_func ("/fit/usage", test_usage);
+  g_test_add_func ("/fit/fine-tune", test_fine_tune);
+  g_test_add_func ("/fit/diverged", test_diverged);
+  g_test_add_func ("/fit/damaged", test_damaged);
+  g_test_add_func ("/fit/disk-full", test_disk_full);
+  g_test_add_func ("/fit/lock", test_lock);
+  g_test_add_func ("/fit/changed-data", test_changed_data);
+  result = g_test_run ();
+  remove_tree (base);
+  g_free (base);
+  g_free (pairs);
+  g_free (sharp_only);
+  return result;
+}
