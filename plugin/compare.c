@@ -44,7 +44,10 @@ void
 gst_deblurunet_compare_split (const GstVideoFrame *in, const GstVideoFrame *out, double position)
 {
   int width = GST_VIDEO_FRAME_WIDTH (out), line = MAX (2, width / 480 & ~1);
-  int split = (int) lrint (position * width) & ~1; /* on a chroma sample */
+  int split = (int) lrint (position * width);
+
+  if (split < width)
+    split &= ~1; /* on a chroma sample */
 
   for (guint component = 0; component < GST_VIDEO_FRAME_N_COMPONENTS (out); component++) {
     int end = GST_VIDEO_FORMAT_INFO_SCALE_WIDTH (out->info.finfo, component, split);

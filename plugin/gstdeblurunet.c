@@ -6,7 +6,10 @@
  * Cuts each frame into tiles of 256 by 448 pixels (height by width), runs a U-Net over them, blends the tiles,
  * and adds what the network corrects, times #GstDeblurunet:strength, to the frame's own samples. Alpha,
  * timestamps, flags and metas stay as they are; the caps' own colour matrix, range and chroma siting are
- * used. Interlaced frames are deblurred field by field. Buffers with the GAP flag pass through.
+ * used. Buffers with the GAP flag pass through.
+ *
+ * Interlaced frames (interlace-mode interleaved or mixed) are deblurred field by field, each field being a
+ * picture of half the height; interlace-mode alternate and fields are refused.
  *
  * The network is one of the published form, trained with `deblurunet-train`, whose weights files the
  * #GstDeblurunet:weights property takes.
@@ -24,10 +27,10 @@
  */
 #include "gstdeblurunet.h"
 
-#include <string.h>
-
 #include "compare.h"
 #include "properties.h"
+#include "stats.h"
+#include "video.h"
 
 GST_DEBUG_CATEGORY_STATIC (gst_deblurunet_debug);
 #define GST_CAT_DEFAULT gst_deblurunet_debug
@@ -38,9 +41,7 @@ GST_DEBUG_CATEGORY_STATIC (gst_deblurunet_debug);
   "GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
 
 /* The library takes frames of up to 32767 pixels a side. */
-#define CAPS \
-  "video/x-raw, format = (string) " FORMATS ", width = [ 1, 32767 ], height = [ 1, 32767 ], " \
-  "framerate = " GST_VIDEO_FPS_RANGE
+#define CAPS "video/x-raw, format = (string) " FORMATS ", width = [ 1, 32767 ], height = [ 1, 32767 ]"
 
 static GstStaticPadTemplate sink_template =
     GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
@@ -53,20 +54,20 @@ struct _GstDeblurunet
 
   /* Under the object lock: */
   GstDeblurunetSettings settings;
-  gboolean weights_changed;   /* since the session was opened */
-  DuSession *session;         /* while started */
-  DuDeblurrerStats stats;     /* since start */
-  guint64 passed_through;     /* frames since start */
-  GstClockTime processing;    /* of a frame, lately; what LATENCY reports */
+  gboolean weights_changed; /* since the session was opened */
+  DuSession *session;       /* while started */
+  GstDeblurunetStats stats;
+  GstClockTime processing; /* of a frame, lately; what LATENCY reports */
+  gboolean live;           /* as the last LATENCY query was answered */
 
   /* The streaming thread's own: */
-  DuDeblurrer *deblurrer[3]; /* whole frames, top fields, bottom fields; made when first needed */
-  GstClockTime reported;     /* processing time that the pipeline was told of */
+  DuSessionOptions options;                           /* since start */
+  DuDeblurrer *deblurrer[GST_DEBLURUNET_N_PICTURES]; /* made when first needed */
+  gboolean video_meta;   /* downstream understands GstVideoMeta */
+  GstClockTime reported; /* processing time that the pipeline was told of */
   double strength, split_position; /* for this frame */
   GstDeblurunetCompare compare;
 };
-
-enum { WHOLE, TOP_FIELD, BOTTOM_FIELD };
 
 G_DEFINE_TYPE (GstDeblurunet, gst_deblurunet, GST_TYPE_VIDEO_FILTER)
 GST_ELEMENT_REGISTER_DEFINE (deblurunet, "deblurunet", GST_RANK_NONE, GST_TYPE_DEBLURUNET)
@@ -125,7 +126,7 @@ weights_path (const char *property)
                                : g_build_filename (DU_WEIGHTS_DIR, "deblurunet.safetensors", NULL);
 }
 
-/* A session as the settings want it, or NULL. Takes and drops the object lock. */
+/* A session with the weights that the property names, or NULL. Takes and drops the object lock. */
 static DuSession *
 open_session (GstDeblurunet *self, GError **error)
 {
@@ -133,25 +134,24 @@ open_session (GstDeblurunet *self, GError **error)
   g_autoptr (DuModel) model = NULL;
   g_autoptr (GError) problem = NULL;
   DuSession *session = NULL;
-  DuSessionOptions options;
   gboolean is_default;
 
   GST_OBJECT_LOCK (self);
   is_default = self->settings.weights == NULL;
   path = weights_path (self->settings.weights);
-  options = self->settings.session;
   self->weights_changed = FALSE;
   GST_OBJECT_UNLOCK (self);
 
   model = du_model_load (path, &problem);
   if (model)
-    session = du_session_open (model, &options, &problem);
+    session = du_session_open (model, &self->options, &problem);
   if (session) {
     if (du_model_warning (model))
       GST_ELEMENT_WARNING (self, STREAM, WRONG_TYPE, ("%s: %s", path, du_model_warning (model)), (NULL));
-    GST_INFO_OBJECT (self, "%s on %s (%s), %s%s%s", path, du_session_backend (session),
-        du_session_device (session), du_session_precision (session), du_session_note (session) ? ": " : "",
-        du_session_note (session) ? du_session_note (session) : "");
+    if (du_session_note (session))
+      GST_ELEMENT_INFO (self, LIBRARY, INIT, ("%s", du_session_note (session)), (NULL));
+    GST_INFO_OBJECT (self, "%s on %s (%s), %s", path, du_session_backend (session), du_session_device (session),
+        du_session_precision (session));
     return session;
   }
   if (is_default && g_error_matches (problem, DU_ERROR, DU_ERROR_NOT_FOUND))
@@ -169,20 +169,32 @@ start (GstBaseTransform *transform)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
   g_autoptr (GError) error = NULL;
-  DuSession *session = open_session (self, &error);
+  DuSession *session;
 
+  GST_OBJECT_LOCK (self);
+  self->options = self->settings.session;
+  GST_OBJECT_UNLOCK (self);
+  session = open_session (self, &error);
   if (!session) {
     post_error (self, error, TRUE);
     return FALSE;
   }
   GST_OBJECT_LOCK (self);
   self->session = session;
-  self->stats = (DuDeblurrerStats){ 0 };
-  self->passed_through = 0;
+  self->stats = (GstDeblurunetStats){ 0 };
   self->processing = 0;
+  self->live = FALSE;
   GST_OBJECT_UNLOCK (self);
   self->reported = 0;
+  self->video_meta = FALSE;
   return TRUE;
+}
+
+static void
+free_deblurrers (GstDeblurunet *self)
+{
+  for (int i = 0; i < GST_DEBLURUNET_N_PICTURES; i++)
+    g_clear_pointer (&self->deblurrer[i], du_deblurrer_free);
 }
 
 static gboolean
@@ -190,23 +202,15 @@ stop (GstBaseTransform *transform)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
   DuSession *session;
-  const DuDeblurrerStats *stats = &self->stats;
 
-  for (int i = 0; i < 3; i++)
-    g_clear_pointer (&self->deblurrer[i], du_deblurrer_free);
+  free_deblurrers (self);
   GST_OBJECT_LOCK (self);
   session = g_steal_pointer (&self->session);
   GST_OBJECT_UNLOCK (self);
-  if (session && stats->frames) {
-    double total = stats->gather_ms_total + stats->network_ms_total + stats->scatter_ms_total;
+  if (session && self->stats.frames) {
+    g_autofree char *summary = gst_deblurunet_stats_to_string (&self->stats, session);
 
-    GST_INFO_OBJECT (self,
-        "summary: %" G_GUINT64_FORMAT " frames of %u tiles, %.2f frames per second (%.0f ms per frame: %.0f network, "
-        "%.1f gather, %.1f scatter) on %s, %s, %s",
-        stats->frames, stats->tiles_per_frame, 1000 * stats->frames / total, total / stats->frames,
-        stats->network_ms_total / stats->frames, stats->gather_ms_total / stats->frames,
-        stats->scatter_ms_total / stats->frames, du_session_backend (session), du_session_device (session),
-        du_session_precision (session));
+    GST_INFO_OBJECT (self, "summary: %s", summary);
   }
   g_clear_pointer (&session, du_session_unref);
   return TRUE;
@@ -221,63 +225,29 @@ set_info (GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo *in, GstCaps *o
   (void) out_caps;
   (void) out;
   if (GST_VIDEO_INFO_INTERLACE_MODE (in) == GST_VIDEO_INTERLACE_MODE_FIELDS) {
-    GST_ERROR_OBJECT (self, "interlace-mode=fields is not supported; deinterlace first");
+    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
+        ("Video of interlace-mode 'fields' is not supported: put a deinterlacer in front of deblurunet."), (NULL));
     return FALSE;
   }
-  for (int i = 0; i < 3; i++)
-    g_clear_pointer (&self->deblurrer[i], du_deblurrer_free);
+  free_deblurrers (self);
   return TRUE;
-}
-
-static DuMatrix
-matrix_of (GstVideoColorMatrix matrix)
-{
-  switch (matrix) {
-  case GST_VIDEO_COLOR_MATRIX_BT709:
-    return DU_MATRIX_BT709;
-  case GST_VIDEO_COLOR_MATRIX_BT2020:
-    return DU_MATRIX_BT2020;
-  case GST_VIDEO_COLOR_MATRIX_FCC:
-    return DU_MATRIX_FCC;
-  case GST_VIDEO_COLOR_MATRIX_SMPTE240M:
-    return DU_MATRIX_SMPTE240M;
-  default: /* RGB and gray do not read it */
-    return DU_MATRIX_BT601;
-  }
-}
-
-static int
-field_height (int height, int field)
-{
-  return field == WHOLE ? height : field == TOP_FIELD ? (height + 1) / 2 : height / 2;
 }
 
 /* The deblurrer of whole frames or of a field, made with the present session where it is not there. */
 static DuDeblurrer *
-get_deblurrer (GstDeblurunet *self, const GstVideoInfo *info, int field, GError **error)
+get_deblurrer (GstDeblurunet *self, GstDeblurunetPicture picture, GError **error)
 {
-  GstVideoChromaSite site = GST_VIDEO_INFO_CHROMA_SITE (info);
-  GstVideoColorRange range = GST_VIDEO_INFO_COLORIMETRY (info).range;
   DuDeblurrerOptions options;
-  const DuFrameInfo frame = {
-    .format = du_format_from_name (gst_video_format_to_string (GST_VIDEO_INFO_FORMAT (info))),
-    .width = GST_VIDEO_INFO_WIDTH (info),
-    .height = field_height (GST_VIDEO_INFO_HEIGHT (info), field),
-    .matrix = matrix_of (GST_VIDEO_INFO_COLORIMETRY (info).matrix),
-    .full_range = range == GST_VIDEO_COLOR_RANGE_0_255
-                  || (range == GST_VIDEO_COLOR_RANGE_UNKNOWN && !GST_VIDEO_INFO_IS_YUV (info)),
-    /* Unknown: MPEG-2's. */
-    .chroma_centred_x = site != GST_VIDEO_CHROMA_SITE_UNKNOWN && !(site & GST_VIDEO_CHROMA_SITE_H_COSITED),
-    .chroma_centred_y = !(site & GST_VIDEO_CHROMA_SITE_V_COSITED),
-  };
+  DuFrameInfo info;
 
-  if (!self->deblurrer[field]) {
+  if (!self->deblurrer[picture]) {
     GST_OBJECT_LOCK (self);
     options = self->settings.tiles;
     GST_OBJECT_UNLOCK (self);
-    self->deblurrer[field] = du_deblurrer_new (self->session, &frame, &options, error);
+    gst_deblurunet_frame_info (&GST_VIDEO_FILTER (self)->in_info, picture, &info);
+    self->deblurrer[picture] = du_deblurrer_new (self->session, &info, &options, error);
   }
-  return self->deblurrer[field];
+  return self->deblurrer[picture];
 }
 
 /* Between two frames: takes a changed weights file in, or warns and keeps the old one. */
@@ -292,7 +262,7 @@ swap_weights (GstDeblurunet *self)
     post_error (self, error, FALSE);
     return;
   }
-  for (int i = 0; i < 3; i++)
+  for (int i = 0; i < GST_DEBLURUNET_N_PICTURES; i++)
     if (self->deblurrer[i])
       du_deblurrer_set_session (self->deblurrer[i], session);
   GST_OBJECT_LOCK (self);
@@ -306,9 +276,11 @@ static void
 before_transform (GstBaseTransform *transform, GstBuffer *buffer)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
-  GstClockTime time = gst_segment_to_stream_time (&transform->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
+  GstClockTime time = GST_CLOCK_TIME_NONE;
   gboolean swap;
 
+  if (transform->segment.format == GST_FORMAT_TIME)
+    time = gst_segment_to_stream_time (&transform->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (buffer));
   if (GST_CLOCK_TIME_IS_VALID (time))
     gst_object_sync_values (GST_OBJECT (self), time);
   GST_OBJECT_LOCK (self);
@@ -321,52 +293,65 @@ before_transform (GstBaseTransform *transform, GstBuffer *buffer)
     swap_weights (self);
 }
 
-/* Frames that need no work are handed on as they are: the output buffer is the input buffer. */
+static GstFlowReturn
+submit_input_buffer (GstBaseTransform *transform, gboolean is_discont, GstBuffer *input)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (transform);
+  GstFlowReturn result =
+      GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->submit_input_buffer (transform, is_discont, input);
+
+  if (result == GST_BASE_TRANSFORM_FLOW_DROPPED) {
+    GST_OBJECT_LOCK (self);
+    self->stats.late++;
+    GST_OBJECT_UNLOCK (self);
+  }
+  return result;
+}
+
+static gboolean
+decide_allocation (GstBaseTransform *transform, GstQuery *query)
+{
+  GST_DEBLURUNET (transform)->video_meta =
+      gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->decide_allocation (transform, query);
+}
+
+static gboolean
+needs_no_work (GstDeblurunet *self, GstBuffer *input)
+{
+  return self->strength == 0 || GST_BUFFER_FLAG_IS_SET (input, GST_BUFFER_FLAG_GAP);
+}
+
+/* Frames that need no work are handed on as they are, the output buffer being the input buffer, where downstream
+ * can read their layout. */
 static GstFlowReturn
 prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer **output)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
 
-  if (self->strength == 0 || GST_BUFFER_FLAG_IS_SET (input, GST_BUFFER_FLAG_GAP)) {
+  if (needs_no_work (self, input) && (self->video_meta || !gst_buffer_get_video_meta (input))) {
     *output = input;
     return GST_FLOW_OK;
   }
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->prepare_output_buffer (transform, input, output);
 }
 
-/* Planes of a frame or of one of its fields. */
-static void
-frame_planes (const GstVideoFrame *from, int field, DuFrame *to)
-{
-  for (guint plane = 0; plane < GST_VIDEO_FRAME_N_PLANES (from); plane++) {
-    int stride = GST_VIDEO_FRAME_PLANE_STRIDE (from, plane);
-
-    to->data[plane] = (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (from, plane) + (field == BOTTOM_FIELD ? stride : 0);
-    to->stride[plane] = field == WHOLE ? stride : 2 * stride;
-  }
-}
-
-/* Adds the last frame's times to the statistics, and tells the pipeline when frames take much longer or
+/* Adds the last frame's times to the statistics, and tells a live pipeline when frames take much longer or
  * shorter than it was told. */
 static void
-account (GstDeblurunet *self, const DuDeblurrerStats *last)
+account (GstDeblurunet *self, guint tiles, const GstDeblurunetTimes *times)
 {
-  double ms = last->gather_ms + last->network_ms + last->scatter_ms;
-  GstClockTime time = (GstClockTime) (ms * GST_MSECOND), processing;
+  GstClockTime time = (GstClockTime) (gst_deblurunet_times_sum (times) * GST_MSECOND), processing;
+  gboolean live;
 
   GST_OBJECT_LOCK (self);
-  self->stats.frames++;
-  self->stats.tiles_per_frame = last->tiles_per_frame;
-  self->stats.gather_ms = last->gather_ms;
-  self->stats.network_ms = last->network_ms;
-  self->stats.scatter_ms = last->scatter_ms;
-  self->stats.gather_ms_total += last->gather_ms;
-  self->stats.network_ms_total += last->network_ms;
-  self->stats.scatter_ms_total += last->scatter_ms;
-  self->processing = self->processing ? (7 * self->processing + time) / 8 : time;
-  processing = self->processing;
+  gst_deblurunet_stats_add (&self->stats, tiles, times);
+  processing = self->processing = self->processing ? (7 * self->processing + time) / 8 : time;
+  live = self->live;
   GST_OBJECT_UNLOCK (self);
-  if (MAX (processing, self->reported) - MIN (processing, self->reported) > MAX (5 * GST_MSECOND, self->reported / 4)) {
+  if (live
+      && MAX (processing, self->reported) - MIN (processing, self->reported)
+             > MAX (5 * GST_MSECOND, self->reported / 4)) {
     self->reported = processing;
     gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
   }
@@ -375,37 +360,53 @@ account (GstDeblurunet *self, const DuDeblurrerStats *last)
 static gboolean
 deblur (GstDeblurunet *self, const GstVideoFrame *in, const GstVideoFrame *out, GError **error)
 {
-  gboolean fields = GST_VIDEO_FRAME_IS_INTERLACED (in);
-  DuDeblurrerStats sum = { 0 };
+  gboolean fields = gst_deblurunet_has_fields (in, &GST_VIDEO_FILTER (self)->in_info);
+  GstDeblurunetPicture last = fields ? GST_DEBLURUNET_BOTTOM_FIELD : GST_DEBLURUNET_WHOLE;
+  GstDeblurunetTimes times = { 0 };
+  guint tiles = 0;
 
-  for (int field = fields ? TOP_FIELD : WHOLE; field <= (fields ? BOTTOM_FIELD : WHOLE); field++) {
-    DuFrame from = { 0 }, to = { 0 };
+  for (GstDeblurunetPicture i = fields ? GST_DEBLURUNET_TOP_FIELD : GST_DEBLURUNET_WHOLE; i <= last; i++) {
+    DuFrame from, to;
     DuDeblurrer *deblurrer;
     DuDeblurrerStats stats;
 
-    if (field_height (GST_VIDEO_FRAME_HEIGHT (in), field) == 0)
-      continue; /* the bottom field of a single line */
-    frame_planes (in, field, &from);
-    frame_planes (out, field, &to);
-    deblurrer = get_deblurrer (self, &in->info, field, error);
+    if (gst_deblurunet_picture_height (GST_VIDEO_FRAME_HEIGHT (in), i) == 0)
+      continue;
+    gst_deblurunet_frame_planes (in, i, &from);
+    gst_deblurunet_frame_planes (out, i, &to);
+    deblurrer = get_deblurrer (self, i, error);
     if (!deblurrer || !du_deblurrer_process (deblurrer, &from, &to, self->strength, error))
       return FALSE;
     du_deblurrer_get_stats (deblurrer, &stats);
-    sum.tiles_per_frame += stats.tiles_per_frame;
-    sum.gather_ms += stats.gather_ms;
-    sum.network_ms += stats.network_ms;
-    sum.scatter_ms += stats.scatter_ms;
+    tiles += stats.tiles_per_frame;
+    times.gather_ms += stats.gather_ms;
+    times.network_ms += stats.network_ms;
+    times.scatter_ms += stats.scatter_ms;
   }
-  account (self, &sum);
+  account (self, tiles, &times);
   return TRUE;
 }
 
+static void
+count_passed_through (GstDeblurunet *self)
+{
+  GST_OBJECT_LOCK (self);
+  self->stats.passed_through++;
+  GST_OBJECT_UNLOCK (self);
+}
+
+/* GstVideoFilter works in place where a class has no transform_frame. */
 static GstFlowReturn
 transform_frame (GstVideoFilter *filter, GstVideoFrame *in, GstVideoFrame *out)
 {
   GstDeblurunet *self = GST_DEBLURUNET (filter);
   g_autoptr (GError) error = NULL;
 
+  if (needs_no_work (self, in->buffer)) {
+    gst_video_frame_copy (out, in);
+    count_passed_through (self);
+    return GST_FLOW_OK;
+  }
   if (!deblur (self, in, out, &error)) {
     post_error (self, error, TRUE);
     return GST_FLOW_ERROR;
@@ -421,37 +422,40 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
 {
   GstDeblurunet *self = GST_DEBLURUNET (base);
   GstVideoFilter *filter = GST_VIDEO_FILTER (base);
-  GstFlowReturn flow;
   GstVideoFrame in, out;
+  GstFlowReturn result;
 
   if (input == output) {
-    GST_OBJECT_LOCK (self);
-    self->passed_through++;
-    GST_OBJECT_UNLOCK (self);
+    count_passed_through (self);
     return GST_FLOW_OK;
   }
   if (!filter->negotiated) {
     GST_ELEMENT_ERROR (self, CORE, NEGOTIATION, ("A frame came before its format was agreed on."), (NULL));
     return GST_FLOW_NOT_NEGOTIATED;
   }
-  if (!gst_video_frame_map (&in, &filter->in_info, input, GST_MAP_READ | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
+  if (!gst_deblurunet_frame_map (&in, &filter->in_info, input, GST_MAP_READ)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        ("A buffer of %" G_GSIZE_FORMAT " bytes cannot be read as a %s frame of %dx%d: the element before this one "
-         "makes broken frames.",
+        ("A buffer of %" G_GSIZE_FORMAT " bytes does not hold a %s frame of %dx%d: the element before %s makes "
+         "broken frames.",
             gst_buffer_get_size (input), GST_VIDEO_INFO_NAME (&filter->in_info),
-            GST_VIDEO_INFO_WIDTH (&filter->in_info), GST_VIDEO_INFO_HEIGHT (&filter->in_info)),
+            GST_VIDEO_INFO_WIDTH (&filter->in_info), GST_VIDEO_INFO_HEIGHT (&filter->in_info),
+            GST_OBJECT_NAME (self)),
         (NULL));
     return GST_FLOW_ERROR;
   }
-  if (!gst_video_frame_map (&out, &filter->out_info, output, GST_MAP_WRITE | GST_VIDEO_FRAME_MAP_FLAG_NO_REF)) {
+  if (!gst_deblurunet_frame_map (&out, &filter->out_info, output, GST_MAP_WRITE)) {
     gst_video_frame_unmap (&in);
-    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT, ("An output frame cannot be written."), (NULL));
+    GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
+        ("A buffer of %" G_GSIZE_FORMAT " bytes, which the elements after %s gave, cannot take a %s frame of %dx%d.",
+            gst_buffer_get_size (output), GST_OBJECT_NAME (self), GST_VIDEO_INFO_NAME (&filter->out_info),
+            GST_VIDEO_INFO_WIDTH (&filter->out_info), GST_VIDEO_INFO_HEIGHT (&filter->out_info)),
+        (NULL));
     return GST_FLOW_ERROR;
   }
-  flow = transform_frame (filter, &in, &out);
+  result = transform_frame (filter, &in, &out);
   gst_video_frame_unmap (&out);
   gst_video_frame_unmap (&in);
-  return flow;
+  return result;
 }
 
 /* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory. */
@@ -461,7 +465,9 @@ transform_meta (GstBaseTransform *base, GstBuffer *output, GstMeta *meta, GstBuf
   (void) base;
   (void) output;
   (void) input;
-  return !gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_STR));
+  return !gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_STR))
+         && !gst_meta_api_type_has_tag (meta->info->api,
+             g_quark_from_static_string (GST_META_TAG_MEMORY_REFERENCE_STR));
 }
 
 static gboolean
@@ -473,10 +479,11 @@ query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query_)
 
   done = GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->query (base, direction, query_);
   if (done && direction == GST_PAD_SRC && GST_QUERY_TYPE (query_) == GST_QUERY_LATENCY) {
+    gst_query_parse_latency (query_, &live, &least, &most);
     GST_OBJECT_LOCK (self);
+    self->live = live;
     processing = self->processing;
     GST_OBJECT_UNLOCK (self);
-    gst_query_parse_latency (query_, &live, &least, &most);
     gst_query_set_latency (query_, live, least + processing,
         GST_CLOCK_TIME_IS_VALID (most) ? most + processing : GST_CLOCK_TIME_NONE);
   }
@@ -487,37 +494,15 @@ query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query_)
 static GstStructure *
 make_stats (GstDeblurunet *self)
 {
-  GstStructure *structure;
-  DuDeblurrerStats stats;
-  guint64 passed_through;
-  DuSession *session = NULL;
-  double frames, network_s;
+  g_autoptr (DuSession) session = NULL;
+  GstDeblurunetStats stats;
 
   GST_OBJECT_LOCK (self);
   stats = self->stats;
-  passed_through = self->passed_through;
   if (self->session)
     session = du_session_ref (self->session);
   GST_OBJECT_UNLOCK (self);
-  frames = MAX (stats.frames, 1);
-  network_s = stats.network_ms_total / 1000;
-  structure = gst_structure_new ("deblurunet-stats", "frames", G_TYPE_UINT64, stats.frames, "passed-through",
-      G_TYPE_UINT64, passed_through, "tiles-per-frame", G_TYPE_UINT, stats.tiles_per_frame, "tiles-per-second",
-      G_TYPE_DOUBLE, network_s > 0 ? stats.frames * stats.tiles_per_frame / network_s : 0.0, "gather-ms",
-      G_TYPE_DOUBLE, stats.gather_ms, "network-ms", G_TYPE_DOUBLE, stats.network_ms, "scatter-ms", G_TYPE_DOUBLE,
-      stats.scatter_ms, "gather-mean-ms", G_TYPE_DOUBLE, stats.gather_ms_total / frames, "network-mean-ms",
-      G_TYPE_DOUBLE, stats.network_ms_total / frames, "scatter-mean-ms", G_TYPE_DOUBLE,
-      stats.scatter_ms_total / frames, NULL);
-  if (session) {
-    DuModel *model = du_session_model (session);
-
-    gst_structure_set (structure, "backend", G_TYPE_STRING, du_session_backend (session), "device", G_TYPE_STRING,
-        du_session_device (session), "precision", G_TYPE_STRING, du_session_precision (session), "note",
-        G_TYPE_STRING, du_session_note (session), "weights", G_TYPE_STRING, du_model_path (model),
-        "weights-trained-on", G_TYPE_STRING, du_model_metadata (model, "trained_on"), NULL);
-    du_session_unref (session);
-  }
-  return structure;
+  return gst_deblurunet_stats_to_structure (&stats, session);
 }
 
 static void
@@ -578,12 +563,13 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
   transform_class->start = start;
   transform_class->stop = stop;
   transform_class->before_transform = before_transform;
+  transform_class->submit_input_buffer = submit_input_buffer;
+  transform_class->decide_allocation = decide_allocation;
   transform_class->prepare_output_buffer = prepare_output_buffer;
   transform_class->transform = transform;
   transform_class->transform_meta = transform_meta;
   transform_class->query = query;
   GST_VIDEO_FILTER_CLASS (klass)->set_info = set_info;
-  /* Called by our own transform; GstVideoFilter works in place where it is not set. */
   GST_VIDEO_FILTER_CLASS (klass)->transform_frame = transform_frame;
 }
 

@@ -8,4 +8,4 @@ plugin_init (GstPlugin *plugin)
 }
 
 GST_PLUGIN_DEFINE (GST_VERSION_MAJOR, GST_VERSION_MINOR, deblurunet, "Deblurs video with a U-Net", plugin_init,
-    DU_VERSION, "LGPL", "deblurunet", "https://github.com/deblurunet/deblurunet")
+    DU_VERSION, "LGPL", "deblurunet", "Unknown package origin")

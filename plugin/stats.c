@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "stats.h"
+
+#include <string.h>
+
+double
+gst_deblurunet_times_sum (const GstDeblurunetTimes *times)
+{
+  return times->gather_ms + times->network_ms + times->scatter_ms;
+}
+
+void
+gst_deblurunet_stats_add (GstDeblurunetStats *stats, guint tiles, const GstDeblurunetTimes *times)
+{
+  stats->frames++;
+  stats->tiles += tiles;
+  stats->tiles_per_frame = tiles;
+  stats->last = *times;
+  stats->total.gather_ms += times->gather_ms;
+  stats->total.network_ms += times->network_ms;
+  stats->total.scatter_ms += times->scatter_ms;
+}
+
+/* Of a number that was counted in so many milliseconds. */
+static double
+per_second (guint64 count, double ms)
+{
+  return ms > 0 ? 1000 * count / ms : 0;
+}
+
+/* The metadata of the weights file, those whose names a GstStructure can be written with. */
+static GstStructure *
+metadata_structure (DuModel *model)
+{
+  GstStructure *structure = gst_structure_new_empty ("metadata");
+  g_auto (GStrv) keys = du_model_metadata_keys (model);
+
+  for (char **key = keys; *key; key++)
+    if (g_ascii_isalpha (**key)
+        && strspn (*key, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "/-_.:+") == strlen (*key))
+      gst_structure_set (structure, *key, G_TYPE_STRING, du_model_metadata (model, *key), NULL);
+  return structure;
+}
+
+GstStructure *
+gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *session)
+{
+  const GstDeblurunetTimes *last = &stats->last, *total = &stats->total;
+  double frames = MAX (stats->frames, 1);
+  GstStructure *structure = gst_structure_new ("deblurunet-stats",
+      "frames", G_TYPE_UINT64, stats->frames,
+      "passed-through", G_TYPE_UINT64, stats->passed_through,
+      "late", G_TYPE_UINT64, stats->late,
+      "tiles-per-frame", G_TYPE_UINT, stats->tiles_per_frame,
+      "tiles-per-second", G_TYPE_DOUBLE, per_second (stats->tiles, gst_deblurunet_times_sum (total)),
+      "gather-ms", G_TYPE_DOUBLE, last->gather_ms,
+      "network-ms", G_TYPE_DOUBLE, last->network_ms,
+      "scatter-ms", G_TYPE_DOUBLE, last->scatter_ms,
+      "gather-mean-ms", G_TYPE_DOUBLE, total->gather_ms / frames,
+      "network-mean-ms", G_TYPE_DOUBLE, total->network_ms / frames,
+      "scatter-mean-ms", G_TYPE_DOUBLE, total->scatter_ms / frames, NULL);
+
+  if (session) {
+    DuModel *model = du_session_model (session);
+    g_autoptr (GstStructure) metadata = metadata_structure (model);
+
+    gst_structure_set (structure,
+        "backend", G_TYPE_STRING, du_session_backend (session),
+        "device", G_TYPE_STRING, du_session_device (session),
+        "precision", G_TYPE_STRING, du_session_precision (session),
+        "note", G_TYPE_STRING, du_session_note (session),
+        "weights", G_TYPE_STRING, du_model_path (model),
+        "metadata", GST_TYPE_STRUCTURE, metadata, NULL);
+  }
+  return structure;
+}
+
+char *
+gst_deblurunet_stats_to_string (const GstDeblurunetStats *stats, DuSession *session)
+{
+  const GstDeblurunetTimes *total = &stats->total;
+  double frames = MAX (stats->frames, 1), ms = gst_deblurunet_times_sum (total);
+
+  return g_strdup_printf ("%" G_GUINT64_FORMAT " frames of %u tiles, %.2f frames per second (%.0f ms per frame: "
+                          "%.0f network, %.1f gather, %.1f scatter) on %s, %s, %s",
+      stats->frames, stats->tiles_per_frame, per_second (stats->frames, ms), ms / frames,
+      total->network_ms / frames, total->gather_ms / frames, total->scatter_ms / frames,
+      du_session_backend (session), du_session_device (session), du_session_precision (session));
+}

@@ -1,0 +1,34 @@
+/* What the element has done since it was started.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef GST_DEBLURUNET_STATS_H
+#define GST_DEBLURUNET_STATS_H
+
+#include <gst/gst.h>
+
+#include "deblurunet.h"
+
+typedef struct
+{
+  double gather_ms, network_ms, scatter_ms;
+} GstDeblurunetTimes;
+
+typedef struct
+{
+  guint64 frames; /* deblurred */
+  guint64 passed_through;
+  guint64 late;   /* dropped unprocessed, since they would have come too late to be shown */
+  guint64 tiles;
+  guint tiles_per_frame; /* of the last frame */
+  GstDeblurunetTimes last, total;
+} GstDeblurunetStats;
+
+void gst_deblurunet_stats_add (GstDeblurunetStats *stats, guint tiles, const GstDeblurunetTimes *times);
+/* For the property; session: what runs, or NULL. */
+GstStructure *gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *session);
+/* One line for the log; g_free. */
+char *gst_deblurunet_stats_to_string (const GstDeblurunetStats *stats, DuSession *session);
+
+double gst_deblurunet_times_sum (const GstDeblurunetTimes *times);
+
+#endif
