@@ -212,7 +212,7 @@ describe (const DuConvShape *shape, Descs *d, Desc *plain)
   if (status == dnnl_success)
     status = describe_tag (&d->channel, 4, channel, dnnl_f32, dnnl_abcd);
   if (status == dnnl_success)
-    status = describe_strides (plain, 4, weights, dnnl_f32, strides);
+    status = describe_strides (plain, 4, weights, shape->kind == DU_CONV_WEIGHTS ? dnnl_f32 : type, strides);
   return status;
 }
 
@@ -378,7 +378,7 @@ du_conv_scratch_size (const DuConv *conv)
 }
 
 static dnnl_status_t
-reorder (DuConv *conv, float *plain, void *scratchpad)
+reorder (DuConv *conv, void *plain, void *scratchpad)
 {
   gboolean unpacks = conv->shape.kind == DU_CONV_WEIGHTS;
   const dnnl_exec_arg_t arguments[] = {
@@ -396,9 +396,9 @@ reorder (DuConv *conv, float *plain, void *scratchpad)
 }
 
 gboolean
-du_conv_pack (DuConv *conv, const float *weights, void *scratch, GError **error)
+du_conv_pack (DuConv *conv, const void *weights, void *scratch, GError **error)
 {
-  return check (reorder (conv, (float *) weights, scratch), "pack weights", error);
+  return check (reorder (conv, (void *) weights, scratch), "pack weights", error);
 }
 
 typedef struct

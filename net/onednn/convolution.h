@@ -30,8 +30,9 @@ typedef struct
   DuType type; /* of source and destination */
   int n, height, width, channels_in, channels_out;
   int kernel; /* 1 or 3 */
-  /* The weights are float32 [channels_out, channels_in, kernel, kernel], dense but for the step from one
-   * output channel to the next, in floats, so that they can be a range of a larger tensor's input channels. */
+  /* The weights are [channels_out, channels_in, kernel, kernel] of the type, DU_CONV_WEIGHTS' gradient of
+   * float32; dense but for the step from one output channel to the next, in elements, so that they can be a
+   * range of a larger tensor's input channels. */
   gsize weights_stride;
   /* DU_CONV_FORWARD: destination = ReLU (sum * destination + conv + bias) * scale + shift. */
   gboolean sum, bias, relu, affine;
@@ -56,7 +57,7 @@ const char *du_conv_implementation (const DuConv *conv);
 /* Bytes of working memory, aligned to 64, that pack and run want; nothing stays there between calls. */
 gsize du_conv_scratch_size (const DuConv *conv);
 /* Takes the weights in, all but DU_CONV_WEIGHTS, in the layout that the library likes best. */
-gboolean du_conv_pack (DuConv *conv, const float *weights, void *scratch, GError **error);
+gboolean du_conv_pack (DuConv *conv, const void *weights, void *scratch, GError **error);
 gboolean du_conv_run (DuConv *conv, const DuConvArguments *arguments, void *scratch, GError **error);
 
 #endif
