@@ -154,8 +154,8 @@ DU_API const char *du_model_warning (const DuModel *model);
 /* The path it was loaded from, or NULL. */
 DU_API const char *du_model_path (const DuModel *model);
 /* Writes a weights file atomically: a temporary file beside it, fsync, rename, fsync of the folder.
- * NaN or Inf, in the block or after rounding to the format, is refused (DU_ERROR_ARGUMENT). An old file
- * at path stays whole on any failure. */
+ * NaN, Inf and negative running variances are refused, and what rounding to the format makes infinite
+ * (DU_ERROR_ARGUMENT). An old file at path stays whole on any failure. */
 DU_API gboolean du_model_save (const DuModel *model, const char *path, DuDtype dtype, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DuModel, du_model_unref)

@@ -13,8 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Values to bytes; returns how many could be written before one that is not finite, in itself or in the
- * format. */
+/* Values to bytes; returns how many could be written before one that the format cannot hold. */
 static gsize
 encode (const float *from, DuDtype dtype, gsize n, guint8 *to)
 {
@@ -23,8 +22,6 @@ encode (const float *from, DuDtype dtype, gsize n, guint8 *to)
     guint16 half;
 
     if (dtype == DU_DTYPE_F32) {
-      if (!isfinite (x.value))
-        return i;
       x.bits = GUINT32_TO_LE (x.bits);
       memcpy (to + 4 * i, &x, 4);
       continue;
@@ -38,21 +35,6 @@ encode (const float *from, DuDtype dtype, gsize n, guint8 *to)
   return n;
 }
 
-static gboolean
-refuse_value (const char *shown, const char *tensor, float value, DuDtype dtype, GError **error)
-{
-  if (isfinite (value))
-    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
-        "weights file '%s' is not written: tensor '%s' holds %g, which %s cannot hold: write it as F32",
-        shown, tensor, value, du_dtype_name (dtype));
-  else
-    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
-        "weights file '%s' is not written: tensor '%s' holds %s: go back to weights from before the training "
-        "diverged",
-        shown, tensor, isnan (value) ? "NaN" : "an infinite value");
-  return FALSE;
-}
-
 typedef gboolean (*Sink) (gpointer data, const guint8 *bytes, gsize size, GError **error);
 
 /* Gives the data section, chunk by chunk, to sink. */
@@ -63,18 +45,31 @@ encode_all (const char *shown, const DuConfig *config, const float *parameters, 
   g_autofree guint8 *chunk = g_malloc (DU_WEIGHTS_CHUNK);
   g_autoptr (GArray) tensors = du_config_tensors (config);
   int size = du_dtype_size (dtype);
+  gboolean zero = TRUE;
 
   for (guint i = 0; i < tensors->len; i++) {
     const DuTensorInfo *tensor = &g_array_index (tensors, DuTensorInfo, i);
+    const float *values = parameters + tensor->offset;
+    const char *bad = du_weights_bad_values (tensor, values, &zero);
 
+    if (bad) {
+      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+          "weights file '%s' is not written: tensor '%s' holds %s: go back to weights from before the "
+          "training diverged",
+          shown, tensor->name, bad);
+      return FALSE;
+    }
     for (gsize done = 0, n; done < tensor->count; done += n) {
-      const float *values = parameters + tensor->offset + done;
       gsize good;
 
       n = MIN (tensor->count - done, (gsize) (DU_WEIGHTS_CHUNK / size));
-      good = encode (values, dtype, n, chunk);
-      if (good < n)
-        return refuse_value (shown, tensor->name, values[good], dtype, error);
+      good = encode (values + done, dtype, n, chunk);
+      if (good < n) {
+        g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+            "weights file '%s' is not written: tensor '%s' holds %g, which %s cannot hold: write it as F32",
+            shown, tensor->name, values[done + good], du_dtype_name (dtype));
+        return FALSE;
+      }
       if (!sink (data, chunk, n * size, error))
         return FALSE;
     }

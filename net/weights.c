@@ -285,9 +285,8 @@ decode (const guint8 *from, DuDtype dtype, gsize n, float *to)
     }
 }
 
-/* Why the values of a tensor cannot be used, or NULL. zero: cleared if one is not. */
-static const char *
-bad_values (const DuTensorInfo *info, const float *values, gboolean *zero)
+const char *
+du_weights_bad_values (const DuTensorInfo *info, const float *values, gboolean *zero)
 {
   gboolean variance = g_str_has_suffix (info->name, ".running_var");
 
@@ -322,7 +321,7 @@ du_weights_read_values (DuWeightsFile *file, GArray *tensors, DuWeights *weights
       decode (chunk, tensor->dtype, n, values + done);
     }
     if (!reason) {
-      reason = bad_values (&tensor->info, values, &zero);
+      reason = du_weights_bad_values (&tensor->info, values, &zero);
       where = tensor->info.name;
     }
   }

@@ -104,6 +104,8 @@ gboolean du_weights_refuse (const DuWeightsFile *file, GError **error, DuError c
 gboolean du_weights_is_reserved (const char *key);
 const char *du_dtype_name (DuDtype dtype); /* "F16" */
 int du_dtype_size (DuDtype dtype);         /* bytes of one value */
+/* Why a tensor's values cannot be used ("NaN"), or NULL. zero: cleared if one is not 0. */
+const char *du_weights_bad_values (const DuTensorInfo *tensor, const float *values, gboolean *zero);
 char *du_weights_tile (void);              /* "256x448"; g_free */
 /* text fit for a message: valid, printable UTF-8, not long. */
 char *du_weights_shown (const char *text, int max_characters);

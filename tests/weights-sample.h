@@ -6,9 +6,9 @@
 
 #include "weights-seal.h"
 
-extern char *folder;         /* for temporary files */
-extern GByteArray *sample;   /* base width 1, F16, BN in mid, sigmoid, one free key: note = "good" */
-extern gsize sample_header;  /* 8 + length of its JSON */
+extern char *folder;        /* for temporary files */
+extern GByteArray *sample;  /* base width 1, F16, BN in mid, sigmoid, one free key: note = "good" */
+extern gsize sample_header; /* 8 + length of its JSON */
 
 void make_sample (void);
 void remove_sample (void);
