@@ -435,7 +435,7 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
   }
   if (!gst_deblurunet_frame_map (&in, &filter->in_info, input, GST_MAP_READ)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        ("A buffer of %" G_GSIZE_FORMAT " bytes does not hold a %s frame of %dx%d: the element before %s makes "
+        ("A buffer of %" G_GSIZE_FORMAT " bytes does not hold a frame of %s, %dx%d: the element before %s makes "
          "broken frames.",
             gst_buffer_get_size (input), GST_VIDEO_INFO_NAME (&filter->in_info),
             GST_VIDEO_INFO_WIDTH (&filter->in_info), GST_VIDEO_INFO_HEIGHT (&filter->in_info),
@@ -446,7 +446,7 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
   if (!gst_deblurunet_frame_map (&out, &filter->out_info, output, GST_MAP_WRITE)) {
     gst_video_frame_unmap (&in);
     GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
-        ("A buffer of %" G_GSIZE_FORMAT " bytes, which the elements after %s gave, cannot take a %s frame of %dx%d.",
+        ("A buffer of %" G_GSIZE_FORMAT " bytes, which the elements after %s gave, cannot take a frame of %s, %dx%d.",
             gst_buffer_get_size (output), GST_OBJECT_NAME (self), GST_VIDEO_INFO_NAME (&filter->out_info),
             GST_VIDEO_INFO_WIDTH (&filter->out_info), GST_VIDEO_INFO_HEIGHT (&filter->out_info)),
         (NULL));

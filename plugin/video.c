@@ -129,14 +129,19 @@ map_frame (GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, gu
 gboolean
 gst_deblurunet_frame_map (GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags)
 {
+  GstVideoMeta *meta = gst_buffer_get_video_meta (buffer);
   g_autoptr (GstBuffer) merged = NULL;
 
   if (map_frame (frame, info, buffer, flags | GST_VIDEO_FRAME_MAP_FLAG_NO_REF))
     return TRUE;
-  if (flags & GST_MAP_WRITE || gst_buffer_n_memory (buffer) < 2)
+  if (flags & GST_MAP_WRITE || !meta || gst_buffer_n_memory (buffer) < 2)
     return FALSE;
   /* A plane that begins in one memory and ends in the next is mapped up to the end of the first. */
-  merged = gst_buffer_copy_region (buffer, GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_META | GST_BUFFER_COPY_MEMORY
-      | GST_BUFFER_COPY_MERGE, 0, -1);
-  return merged && map_frame (frame, info, merged, flags);
+  merged = gst_buffer_copy_region (buffer,
+      GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_MEMORY | GST_BUFFER_COPY_MERGE, 0, -1);
+  if (!merged)
+    return FALSE;
+  gst_buffer_add_video_meta_full (merged, meta->flags, meta->format, meta->width, meta->height, meta->n_planes,
+      meta->offset, meta->stride);
+  return map_frame (frame, info, merged, flags);
 }
