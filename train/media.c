@@ -114,7 +114,9 @@ work (gpointer data)
   while ((file = g_atomic_int_add (&w->next, 1)) < w->n) {
     g_autoptr (GError) error = NULL;
 
-    if (media_decode (w->files[file], file, w->options, w->func, w->data, &error))
+    if (interrupted ())
+      g_set_error (&error, TRAIN_ERROR, interrupted_exit_code (), "interrupted");
+    else if (media_decode (w->files[file], file, w->options, w->func, w->data, &error))
       continue;
     g_mutex_lock (&w->lock);
     if (g_error_matches (error, TRAIN_ERROR, EXIT_DATA))

@@ -1,0 +1,433 @@
+/* Samples: the blur is the whole picture's, orders are permutations, equal requests give equal bytes whatever
+ * the threads; pairs on disk, good and bad.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "dataset.h"
+#include "media.h"
+#include "random.h"
+
+#include <glib/gstdio.h>
+#include <string.h>
+
+enum
+{
+  PICTURES = 5,
+  HEIGHT = 32,
+  WIDTH = 48,
+  CROP = 16,
+  PIXELS = 3 * HEIGHT * WIDTH,
+};
+
+static char *folder; /* of the test: sharp pictures in folder/material */
+static guint8 pictures[PICTURES][PIXELS];
+
+static char *
+in_folder (const char *format, ...) G_GNUC_PRINTF (1, 2);
+
+static char *
+in_folder (const char *format, ...)
+{
+  g_autofree char *name = NULL;
+  va_list args;
+
+  va_start (args, format);
+  name = g_strdup_vprintf (format, args);
+  va_end (args);
+  return g_build_filename (folder, name, NULL);
+}
+
+static void
+remove_folder (const char *path)
+{
+  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir))) {
+    g_autofree char *full = g_build_filename (path, name, NULL);
+
+    if (g_unlink (full) != 0)
+      remove_folder (full);
+  }
+  g_rmdir (path);
+}
+
+static void
+write_picture (const char *path, int height, int width, const guint8 *rgb)
+{
+  g_autofree char *parent = g_path_get_dirname (path);
+
+  g_mkdir_with_parents (parent, 0700);
+  g_unlink (path);
+  g_assert_true (media_write_png (path, height, width, rgb, NULL));
+}
+
+static void
+options_init (SynthOptions *options)
+{
+  synth_options_init (options);
+  options->height = HEIGHT;
+  options->width = WIDTH;
+}
+
+static Dataset *
+open_material (void)
+{
+  g_autofree char *path = in_folder ("material");
+  char *paths[] = { path, NULL };
+  g_autoptr (GError) error = NULL;
+  SynthOptions options;
+  Dataset *dataset;
+
+  options_init (&options);
+  dataset = dataset_open (DATASET_ON_THE_FLY, paths, &options, 0, &error);
+  g_assert_no_error (error);
+  return dataset;
+}
+
+/* Where the crop (as 8-bit values, flipped) is in a picture: its place, or FALSE. */
+static gboolean
+find (const guint8 *picture, const float *crop, int flips, int *top, int *left)
+{
+  for (*top = 0; *top <= HEIGHT - CROP; ++*top)
+    for (*left = 0; *left <= WIDTH - CROP; ++*left) {
+      gboolean same = TRUE;
+
+      for (int y = 0; same && y < CROP; y++)
+        for (int x = 0; same && x < CROP; x++)
+          for (int c = 0; c < 3; c++) {
+            int fy = flips & 2 ? CROP - 1 - y : y, fx = flips & 1 ? CROP - 1 - x : x;
+
+            same = same
+                   && crop[(y * CROP + x) * 3 + c]
+                          == picture[((*top + fy) * WIDTH + *left + fx) * 3 + c] / 255.f;
+          }
+      if (same)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* Each crop is found in its picture, and its input is the same place of the whole picture's blur. */
+static void
+test_samples (void)
+{
+  g_autoptr (Dataset) dataset = open_material ();
+  DatasetOrder order = { .seed = 3, .epoch = 1, .shuffle = TRUE, .augment = TRUE, .height = CROP, .width = CROP };
+  enum { N = 60, COUNT = 3 * CROP * CROP };
+  g_autofree float *input = g_new (float, N * COUNT), *target = g_new (float, N * COUNT);
+  DatasetItem items[N];
+  g_autoptr (GError) error = NULL;
+  int kernels[3] = { 0 }, flipped[4] = { 0 }, height, width;
+
+  g_assert_cmpuint (dataset_size (dataset), ==, PICTURES);
+  dataset_picture_size (dataset, &height, &width);
+  g_assert_cmpint (height, ==, HEIGHT);
+  g_assert_cmpint (width, ==, WIDTH);
+  dataset_batch (dataset, &order, 0, N, input, target, items, &error);
+  g_assert_no_error (error);
+  for (int i = 0; i < N; i++) {
+    int number = items[i].name[1] - '0', flips = 0, top, left, top2, left2;
+    guint8 blurred[PIXELS];
+
+    g_assert_cmpint (number, <, PICTURES);
+    while (flips < 4 && !find (pictures[number], target + i * COUNT, flips, &top, &left))
+      flips++;
+    if (flips == 4)
+      g_error ("sample %d (%s) is not in its picture", i, items[i].name);
+    synth_blur (&synth_paper_kernels[items[i].kernel], HEIGHT, WIDTH, pictures[number], blurred);
+    if (!find (blurred, input + i * COUNT, flips, &top2, &left2) || top2 != top || left2 != left)
+      g_error ("sample %d (%s at %d,%d, kernel %d) is not the whole picture's blur", i, items[i].name, top, left,
+          items[i].kernel);
+    kernels[items[i].kernel]++;
+    flipped[flips]++;
+  }
+  for (int i = 0; i < 4; i++)
+    if ((i < 3 && kernels[i] < 8) || flipped[i] < 5)
+      g_error ("draw %d is seldom: %d, %d", i, i < 3 ? kernels[i] : 0, flipped[i]);
+}
+
+/* Whole pictures, in their order. */
+static void
+test_whole (void)
+{
+  g_autoptr (Dataset) dataset = open_material ();
+  DatasetOrder order = { 0 };
+  g_autofree float *input = g_new (float, PIXELS), *target = g_new (float, PIXELS);
+
+  for (guint p = 0; p < 2 * PICTURES; p++) {
+    DatasetItem item;
+
+    g_assert_true (dataset_batch (dataset, &order, p, 1, input, target, &item, NULL));
+    for (int i = 0; i < PIXELS; i++)
+      g_assert_cmpfloat (target[i], ==, pictures[p % PICTURES][i] / 255.f);
+  }
+}
+
+/* Every epoch has each picture once, in another order; a subset's order runs over the subset. */
+static void
+test_order (void)
+{
+  g_autoptr (Dataset) dataset = open_material ();
+  float input[3 * CROP * CROP], target[3 * CROP * CROP];
+  static const guint subset[] = { 4, 1, 3 };
+  g_autoptr (GHashTable) orders = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+
+  for (guint64 seed = 0; seed < 3; seed++)
+    for (guint epoch = 0; epoch < 10; epoch++)
+      for (int part = 0; part < 2; part++) {
+        DatasetOrder order = { seed, epoch, TRUE, TRUE, CROP, CROP, part ? subset : NULL, part ? 3 : 0 };
+        guint n = part ? 3 : PICTURES, seen = 0;
+        g_autofree char *text = g_strnfill (n, ' ');
+
+        for (guint p = 0; p < n; p++) {
+          DatasetItem item;
+
+          g_assert_true (dataset_batch (dataset, &order, p, 1, input, target, &item, NULL));
+          seen |= 1u << (item.name[1] - '0');
+          text[p] = item.name[1];
+        }
+        g_assert_cmphex (seen, ==, part ? 1 << 4 | 1 << 1 | 1 << 3 : (1 << PICTURES) - 1);
+        g_hash_table_add (orders, g_steal_pointer (&text));
+      }
+  g_assert_cmpuint (g_hash_table_size (orders), >, 20);
+}
+
+/* The loader gives what dataset_batch() gives, for any number of threads, from any place; it may be left at any
+ * time. Batches larger than the set wrap round. */
+static void
+test_loader (void)
+{
+  g_autoptr (Dataset) dataset = open_material ();
+  DatasetOrder order = { 9, 2, TRUE, TRUE, CROP, CROP };
+  enum { N = 8, BATCHES = 12, COUNT = N * 3 * CROP * CROP };
+  g_autofree float *input = g_new (float, COUNT), *target = g_new (float, COUNT);
+
+  for (int threads = 0; threads < 5; threads++)
+    for (guint first = 0; first < 30; first += 13)
+      for (guint leave = 0; leave <= BATCHES; leave += 4) {
+        g_autoptr (Loader) loader = loader_new (dataset, &order, first, N, BATCHES, threads);
+        const float *a, *b;
+        const DatasetItem *items;
+        g_autoptr (GError) error = NULL;
+
+        for (guint batch = 0; batch < leave; batch++) {
+          DatasetItem own[N];
+
+          loader_next (loader, &a, &b, &items, &error);
+          g_assert_no_error (error);
+          g_assert_true (dataset_batch (dataset, &order, first + batch * N, N, input, target, own, NULL));
+          g_assert_cmpmem (a, COUNT * sizeof *a, input, COUNT * sizeof *input);
+          g_assert_cmpmem (b, COUNT * sizeof *b, target, COUNT * sizeof *target);
+          for (int i = 0; i < N; i++) {
+            g_assert_cmpstr (items[i].name, ==, own[i].name);
+            g_assert_cmpint (items[i].kernel, ==, own[i].kernel);
+          }
+        }
+        if (leave == BATCHES)
+          g_assert_false (loader_next (loader, &a, &b, &items, NULL));
+      }
+}
+
+/* Crops that do not fit, no samples. */
+static void
+test_refused (void)
+{
+  g_autoptr (Dataset) dataset = open_material ();
+  DatasetOrder order = { .height = HEIGHT + 16, .width = CROP };
+  float dummy[3];
+  g_autoptr (Loader) loader = loader_new (dataset, &order, 0, 1, 3, 2);
+  const float *a, *b;
+  const DatasetItem *items;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_false (dataset_batch (dataset, &order, 0, 1, dummy, dummy, NULL, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_USAGE);
+  g_clear_error (&error);
+  g_assert_false (loader_next (loader, &a, &b, &items, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_USAGE);
+}
+
+/* A folder of pairs, with a manifest for some of them. */
+static void
+write_pairs (const char *name, guint n)
+{
+  g_autofree char *manifest = in_folder ("%s/manifest.json", name);
+
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *sharp = in_folder ("%s/sharp/p%u.png", name, i);
+    g_autofree char *blur = in_folder ("%s/blur/p%u.png", name, i);
+    guint8 blurred[PIXELS];
+
+    synth_blur (&synth_paper_kernels[i % 3], HEIGHT, WIDTH, pictures[i], blurred);
+    write_picture (sharp, HEIGHT, WIDTH, pictures[i]);
+    write_picture (blur, HEIGHT, WIDTH, blurred);
+  }
+  g_assert_true (g_file_set_contents (manifest,
+      "{\"pairs\": [{\"name\": \"p0\", \"size\": 3, \"sigma\": 0.3}, {\"name\": \"p1\", \"size\": 7, \"sigma\": 1},"
+      " {\"name\": \"p2\", \"size\": 9, \"sigma\": 2.5}]}",
+      -1, NULL));
+}
+
+static Dataset *
+open_pairs (const char *name, guint max_bad, GError **error)
+{
+  g_autofree char *path = in_folder ("%s", name);
+  char *paths[] = { path, NULL };
+  SynthOptions options;
+
+  synth_options_init (&options); /* another size: pairs are taken as they are */
+  return dataset_open (DATASET_AS_IS, paths, &options, max_bad, error);
+}
+
+static void
+test_pairs (void)
+{
+  DatasetOrder order = { 0 };
+  g_autofree float *input = g_new (float, PIXELS), *target = g_new (float, PIXELS);
+  static const int kernels[] = { 0, 1, -1, -1 };
+  g_autoptr (GError) error = NULL;
+
+  write_pairs ("pairs", 4);
+  g_autoptr (Dataset) dataset = open_pairs ("pairs", 0, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (dataset_size (dataset), ==, 4);
+  for (guint p = 0; p < 4; p++) {
+    guint8 blurred[PIXELS];
+    DatasetItem item;
+
+    g_assert_true (dataset_batch (dataset, &order, p, 1, input, target, &item, NULL));
+    synth_blur (&synth_paper_kernels[p % 3], HEIGHT, WIDTH, pictures[p], blurred);
+    for (int i = 0; i < PIXELS; i++) {
+      g_assert_cmpfloat (target[i], ==, pictures[p][i] / 255.f);
+      g_assert_cmpfloat (input[i], ==, blurred[i] / 255.f);
+    }
+    g_assert_cmpint (item.kernel, ==, kernels[p]);
+  }
+}
+
+/* As sharp material a folder of pairs gives its sharp half only. */
+static void
+test_sharp_half (void)
+{
+  g_autofree char *path = in_folder ("half");
+  char *paths[] = { path, NULL };
+  SynthOptions options;
+  g_autoptr (Dataset) dataset = NULL;
+
+  write_pairs ("half", 3);
+  options_init (&options);
+  dataset = dataset_open (DATASET_ON_THE_FLY, paths, &options, 0, NULL);
+  g_assert_nonnull (dataset);
+  g_assert_cmpuint (dataset_size (dataset), ==, 3);
+}
+
+/* Each kind of bad pair: counted, left out, too many refused. */
+static void
+test_bad_pairs (void)
+{
+  g_autofree char *alone = in_folder ("bad/sharp/alone.png"), *widow = in_folder ("bad/blur/widow.png");
+  g_autofree char *small = in_folder ("bad/blur/p1.png"), *broken = in_folder ("bad/sharp/p2.png");
+  g_autofree char *manifest = in_folder ("bad/manifest.json");
+  g_autoptr (GError) error = NULL;
+
+  write_pairs ("bad", 4);
+  write_picture (alone, HEIGHT, WIDTH, pictures[0]);
+  write_picture (widow, HEIGHT, WIDTH, pictures[0]);
+  write_picture (small, HEIGHT / 2, WIDTH, pictures[0]);
+  g_unlink (broken);
+  g_assert_true (g_file_set_contents (broken, "broken", -1, NULL));
+
+  g_assert_null (open_pairs ("bad", 3, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+  g_clear_error (&error);
+  Dataset *dataset = open_pairs ("bad", 4, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (dataset_size (dataset), ==, 2);
+  dataset_free (dataset);
+
+  g_assert_true (g_file_set_contents (manifest, "{\"pairs\": 3", -1, NULL));
+  g_assert_null (open_pairs ("bad", 9, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+  g_clear_error (&error);
+  g_assert_null (open_pairs ("material", 9, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+}
+
+/* The digest follows names and content, and nothing else. */
+static void
+test_digest (void)
+{
+  g_autofree char *one = in_folder ("digest/a.png"), *two = in_folder ("digest/b.png"), *path = in_folder ("digest");
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  char *paths[] = { path, NULL };
+  SynthOptions options;
+
+  options_init (&options);
+  for (int round = 0; round < 6; round++) {
+    g_autoptr (GError) error = NULL;
+    g_autoptr (Dataset) dataset = NULL;
+
+    if (round == 0)
+      write_picture (one, HEIGHT, WIDTH, pictures[0]);
+    else if (round == 2)
+      write_picture (one, HEIGHT, WIDTH, pictures[1]);
+    else if (round == 3)
+      g_assert_cmpint (g_rename (one, two), ==, 0);
+    else if (round == 4)
+      write_picture (one, HEIGHT, WIDTH, pictures[0]);
+    dataset = dataset_open (DATASET_ON_THE_FLY, paths, &options, 0, &error);
+    g_assert_no_error (error);
+    g_assert_cmpuint (strlen (dataset_digest (dataset)), ==, 64);
+    /* Rounds 1 and 5 change nothing. */
+    g_assert_cmpint (g_hash_table_add (seen, g_strdup (dataset_digest (dataset))), ==, round != 1 && round != 5);
+  }
+}
+
+static void
+test_empty (void)
+{
+  g_autofree char *path = in_folder ("empty"), *missing = in_folder ("missing.png");
+  char *paths[] = { path, NULL }, *no_file[] = { missing, NULL };
+  g_autoptr (GError) error = NULL;
+  SynthOptions options;
+
+  options_init (&options);
+  g_mkdir_with_parents (path, 0700);
+  g_assert_null (dataset_open (DATASET_ON_THE_FLY, paths, &options, 9, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+  g_clear_error (&error);
+  g_assert_null (dataset_open (DATASET_ON_THE_FLY, no_file, &options, 9, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+}
+
+int
+main (int argc, char **argv)
+{
+  Random random;
+  int status;
+
+  g_test_init (&argc, &argv, NULL);
+  folder = g_dir_make_tmp ("dataset-XXXXXX", NULL);
+  random_init (&random, 7, 0, 0);
+  for (int p = 0; p < PICTURES; p++) {
+    g_autofree char *path = in_folder ("material/p%d.png", p);
+
+    for (int i = 0; i < PIXELS; i++)
+      pictures[p][i] = random_next (&random);
+    write_picture (path, HEIGHT, WIDTH, pictures[p]);
+  }
+  g_test_add_func ("/dataset/samples", test_samples);
+  g_test_add_func ("/dataset/whole", test_whole);
+  g_test_add_func ("/dataset/order", test_order);
+  g_test_add_func ("/dataset/loader", test_loader);
+  g_test_add_func ("/dataset/refused", test_refused);
+  g_test_add_func ("/dataset/pairs", test_pairs);
+  g_test_add_func ("/dataset/sharp-half", test_sharp_half);
+  g_test_add_func ("/dataset/bad-pairs", test_bad_pairs);
+  g_test_add_func ("/dataset/digest", test_digest);
+  g_test_add_func ("/dataset/empty", test_empty);
+  status = g_test_run ();
+  remove_folder (folder);
+  g_free (folder);
+  return status;
+}
