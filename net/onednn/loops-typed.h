@@ -5,14 +5,14 @@
 /* ---- copies ----------------------------------------------------------------------------------- */
 
 static SIMD void
-NAME (convert_chunk) (const float *from, T *to, gsize count)
+NAME (convert_chunk) (const float *restrict from, T *restrict to, gsize count)
 {
   for (gsize i = 0; i < count; i++)
     to[i] = ROUND (from[i]);
 }
 
 static SIMD void
-NAME (add_chunk) (const T *from, T *to, gsize count)
+NAME (add_chunk) (const T *restrict from, T *restrict to, gsize count)
 {
   for (gsize i = 0; i < count; i++)
     to[i] = ROUND (LOAD (to[i]) + LOAD (from[i]));
@@ -57,7 +57,7 @@ NAME (beats) (float value, float best)
 }
 
 static SIMD void
-NAME (pool_row) (const T *top, const T *bottom, T *output, int width, int channels)
+NAME (pool_row) (const T *restrict top, const T *restrict bottom, T *restrict output, int width, int channels)
 {
   for (int x = 0; x < width; x++)
     for (int c = 0; c < channels; c++) {
@@ -72,7 +72,7 @@ NAME (pool_row) (const T *top, const T *bottom, T *output, int width, int channe
 }
 
 static SIMD void
-NAME (pool_row_positions) (const T *top, const T *bottom, T *output, guint8 *positions, int width, int channels)
+NAME (pool_row_positions) (const T *restrict top, const T *restrict bottom, T *restrict output, guint8 *restrict positions, int width, int channels)
 {
   for (int x = 0; x < width; x++)
     for (int c = 0; c < channels; c++) {
@@ -117,7 +117,7 @@ NAME (pool) (const DuExtent *e, const void *input, void *output, guint8 *positio
 
 /* The two pixels of one line that a row of windows covers: positions first and first + 1. */
 static SIMD void
-NAME (unpool_row) (const T *gradient, const guint8 *positions, T *to, int first, int width, int channels,
+NAME (unpool_row) (const T *restrict gradient, const guint8 *restrict positions, T *restrict to, int first, int width, int channels,
     gboolean accumulate)
 {
   for (int x = 0; x < width; x++)
@@ -166,7 +166,7 @@ NAME (shuffle) (const DuExtent *e, const void *split, void *full)
 }
 
 static SIMD void
-NAME (unshuffle_pixels) (const DuExtent *e, const T *full, T *split, gsize at, gsize count, float *sums)
+NAME (unshuffle_pixels) (const DuExtent *e, const T *restrict full, T *restrict split, gsize at, gsize count, float *restrict sums)
 {
   const int channels = e->channels, half = e->width / 2;
 
@@ -194,7 +194,7 @@ NAME (unshuffle) (const DuExtent *e, const void *full, void *split, float *sums,
 /* ---- ReLU and batch normalisation ------------------------------------------------------------- */
 
 static SIMD void
-NAME (relu_backward_chunk) (const T *values, T *gradient, gsize pixels, int channels, float *sums)
+NAME (relu_backward_chunk) (const T *restrict values, T *restrict gradient, gsize pixels, int channels, float *restrict sums)
 {
   memset (sums, 0, channels * sizeof *sums);
   for (gsize pixel = 0; pixel < pixels; pixel++)
@@ -218,7 +218,7 @@ NAME (relu_backward) (const DuExtent *e, const void *values, void *gradient, flo
 
 /* Mean and sum of squared deviations of one chunk. */
 static SIMD void
-NAME (statistics_chunk) (const T *values, gsize pixels, int channels, float *mean, float *squares)
+NAME (statistics_chunk) (const T *restrict values, gsize pixels, int channels, float *restrict mean, float *restrict squares)
 {
   memset (mean, 0, channels * sizeof *mean);
   memset (squares, 0, channels * sizeof *squares);
@@ -261,7 +261,7 @@ NAME (statistics) (const DuExtent *e, const void *values, float *mean, float *va
 }
 
 static SIMD void
-NAME (normalise_chunk) (const T *from, const float *mean, const float *scale, const float *shift, T *to,
+NAME (normalise_chunk) (const T *restrict from, const float *restrict mean, const float *restrict scale, const float *restrict shift, T *restrict to,
     gsize pixels, int channels)
 {
   for (gsize pixel = 0; pixel < pixels; pixel++)
@@ -279,8 +279,8 @@ NAME (normalise) (const DuExtent *e, const void *from, const float *mean, const 
 }
 
 static SIMD void
-NAME (bn_sums_chunk) (const T *values, const T *gradient, const float *mean, gsize pixels, int channels,
-    float *sums, float *products)
+NAME (bn_sums_chunk) (const T *restrict values, const T *restrict gradient, const float *restrict mean, gsize pixels, int channels,
+    float *restrict sums, float *restrict products)
 {
   memset (sums, 0, channels * sizeof *sums);
   memset (products, 0, channels * sizeof *products);
@@ -295,8 +295,8 @@ NAME (bn_sums_chunk) (const T *values, const T *gradient, const float *mean, gsi
 
 /* gradient = values > 0 ? scale * gradient + slope * (values - mean) + offset : 0 */
 static SIMD void
-NAME (bn_backward_chunk) (const T *values, const float *mean, const float *scale, const float *slope,
-    const float *offset, T *gradient, gsize pixels, int channels, float *sums)
+NAME (bn_backward_chunk) (const T *restrict values, const float *restrict mean, const float *restrict scale, const float *restrict slope,
+    const float *restrict offset, T *restrict gradient, gsize pixels, int channels, float *restrict sums)
 {
   memset (sums, 0, channels * sizeof *sums);
   for (gsize pixel = 0; pixel < pixels; pixel++)
@@ -344,28 +344,47 @@ NAME (bn_backward) (const DuExtent *e, const void *values, const float *mean, co
 static SIMD void
 NAME (head_chunk) (const DuHeadForward *args, gsize at, gsize pixels, int channels)
 {
-  const float *w0 = args->weights, *w1 = w0 + channels, *w2 = w1 + channels;
+  const float *w0 = args->weights, *w1 = w0 + du_head_pitch (channels), *w2 = w1 + du_head_pitch (channels);
+  const Vector b0 = { args->bias[0] }, b1 = { args->bias[1] }, b2 = { args->bias[2] };
+  const gsize samples = pixels * DU_PICTURE_CHANNELS;
+  float *output = args->output + at * DU_PICTURE_CHANNELS;
 
-  for (gsize pixel = at; pixel < at + pixels; pixel++) {
-    const T *input = (const T *) args->input + pixel * channels;
-    float *output = args->output + pixel * DU_PICTURE_CHANNELS;
-    float s0 = 0, s1 = 0, s2 = 0;
+  for (gsize first = 0; first < pixels; first += LANES) {
+    const int count = MIN (LANES, pixels - first);
+    Vector sums[LANES * DU_PICTURE_CHANNELS];
 
-#pragma omp simd reduction(+ : s0, s1, s2)
-    for (int c = 0; c < channels; c++) {
-      const float value = LOAD (input[c]);
+    for (int pixel = 0; pixel < count; pixel++) {
+      const T *input = (const T *) args->input + (at + first + pixel) * channels;
+      Vector s0 = b0, s1 = b1, s2 = b2;
 
-      s0 += value * w0[c];
-      s1 += value * w1[c];
-      s2 += value * w2[c];
+      for (int c = 0; c < channels; c += LANES) {
+        T rest[LANES] = { 0 };
+        Vector value;
+
+        if (channels - c >= LANES) {
+          value = WIDEN (input + c);
+        } else {
+          memcpy (rest, input + c, (channels - c) * sizeof (T));
+          value = WIDEN (rest);
+        }
+        s0 += value * *(const Vector *) (w0 + c);
+        s1 += value * *(const Vector *) (w1 + c);
+        s2 += value * *(const Vector *) (w2 + c);
+      }
+      sums[pixel * DU_PICTURE_CHANNELS] = s0;
+      sums[pixel * DU_PICTURE_CHANNELS + 1] = s1;
+      sums[pixel * DU_PICTURE_CHANNELS + 2] = s2;
     }
-    output[0] = s0 + args->bias[0];
-    output[1] = s1 + args->bias[1];
-    output[2] = s2 + args->bias[2];
+    for (int i = count * DU_PICTURE_CHANNELS; i < LANES * DU_PICTURE_CHANNELS; i++)
+      sums[i] = (Vector){ 0 };
+    for (int k = 0; k < DU_PICTURE_CHANNELS; k++)
+      add_lanes (sums + k * LANES, sums + k);
+    memcpy (output + first * DU_PICTURE_CHANNELS, sums, count * DU_PICTURE_CHANNELS * sizeof (float));
   }
-  for (gsize i = at * DU_PICTURE_CHANNELS; i < (at + pixels) * DU_PICTURE_CHANNELS; i++)
-    args->output[i] = args->head == DU_HEAD_SIGMOID ? 1 / (1 + expf (-args->output[i]))
-                                                    : args->picture[i] + args->output[i];
+  if (args->head == DU_HEAD_SIGMOID)
+    apply_sigmoid (output, samples);
+  else
+    add_picture (args->picture + at * DU_PICTURE_CHANNELS, output, samples);
 }
 
 static void
@@ -377,9 +396,10 @@ NAME (head) (const DuExtent *e, const DuHeadForward *args)
 
 /* sums: [3, channels] of the weights, then [3] of the bias. */
 static SIMD void
-NAME (head_backward_chunk) (const DuHeadBackward *args, gsize at, gsize pixels, int channels, float *sums)
+NAME (head_backward_chunk) (const DuHeadBackward *args, gsize at, gsize pixels, int channels, float *restrict sums)
 {
-  const float *w0 = args->weights, *w1 = w0 + channels, *w2 = w1 + channels;
+  const int pitch = du_head_pitch (channels);
+  const float *w0 = args->weights, *w1 = w0 + pitch, *w2 = w1 + pitch;
   float *d0 = sums, *d1 = d0 + channels, *d2 = d1 + channels, *bias = d2 + channels;
 
   memset (sums, 0, DU_PICTURE_CHANNELS * (channels + 1) * sizeof *sums);

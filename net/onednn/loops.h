@@ -16,10 +16,22 @@ typedef struct
   int width, channels;
 } DuExtent;
 
+enum
+{
+  DU_HEAD_LANES = 16,
+};
+
+/* Floats from one output's weights of the head to the next one's; those behind the channels are zeros. */
+static inline gsize
+du_head_pitch (gsize channels)
+{
+  return (channels + DU_HEAD_LANES - 1) / DU_HEAD_LANES * DU_HEAD_LANES;
+}
+
 typedef struct
 {
   DuHead head;
-  const float *weights, *bias; /* [3, channels], [3] */
+  const float *weights, *bias; /* [3, pitch], [3] */
   const void *input;
   const float *picture; /* residual only */
   float *output;
@@ -28,12 +40,12 @@ typedef struct
 typedef struct
 {
   DuHead head;
-  const float *weights;
+  const float *weights; /* [3, pitch] */
   const void *input;
   const float *output, *gradient_output;
   void *gradient_input; /* or NULL */
   gboolean accumulate;
-  float *gradient_weights, *gradient_bias;
+  float *gradient_weights, *gradient_bias; /* [3, channels], [3] */
 } DuHeadBackward;
 
 typedef struct

@@ -266,7 +266,7 @@ onednn_prepare (DuContext *context, const DuOpShape *shape, GError **error)
   if (shape->kind == DU_ROW_UP)
     vectors *= UP_PIXELS;
   op->bias = g_new0 (float, vectors);
-  op->scale = g_new0 (float, shape->kind == DU_ROW_HEAD ? vectors * shape->channels_in : vectors);
+  op->scale = g_new0 (float, vectors * (shape->kind == DU_ROW_HEAD ? du_head_pitch (shape->channels_in) : 1));
   op->shift = g_new0 (float, vectors);
   if (ok && training && shape->kind == DU_ROW_CONV && shape->bn) {
     op->mean = g_new0 (float, vectors);
@@ -349,7 +349,9 @@ onednn_load (DuContext *context, DuOp *op, const DuOpParameters *parameters, GEr
   for (int copy = 0; copy < (s->kind == DU_ROW_UP ? UP_PIXELS : 1); copy++)
     memcpy (op->bias + copy * out, block + at->bias, out * sizeof (float));
   if (s->kind == DU_ROW_HEAD) {
-    memcpy (op->scale, block + at->weight, (gsize) out * s->channels_in * sizeof (float));
+    for (int o = 0; o < out; o++)
+      memcpy (op->scale + o * du_head_pitch (s->channels_in), block + at->weight + (gsize) o * s->channels_in,
+          s->channels_in * sizeof (float));
     return TRUE;
   }
   for (int o = 0; o < out && s->bn; o++) {
