@@ -68,12 +68,8 @@ check (const SettingEntry *entry, const char *text, GError **error)
     number = g_ascii_strtod (text, &end);
     if (end == text || *end || !(number >= entry->least && number <= entry->most)
         || (entry->kind == SETTING_INTEGER && number != floor (number))) {
-      if (entry->most < G_MAXINT64)
-        g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--%s=%s: give %s from %g to %.15g", entry->name, text,
-            entry->kind == SETTING_INTEGER ? "a whole number" : "a number", entry->least, entry->most);
-      else
-        g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--%s=%s: give %s of at least %g", entry->name, text,
-            entry->kind == SETTING_INTEGER ? "a whole number" : "a number", entry->least);
+      g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--%s=%s: give %s from %g to %.15g", entry->name, text,
+          entry->kind == SETTING_INTEGER ? "a whole number" : "a number", entry->least, entry->most);
       return FALSE;
     }
     return TRUE;
