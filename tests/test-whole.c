@@ -76,6 +76,7 @@ test_whole (void)
     g_test_skip ("no weights in plugin/weights");
     return;
   }
+  gst_init (NULL, NULL);
   du_session_options_init (&options);
   options.precision = DU_PRECISION_F32;
   model = du_model_load (weights, &error);
@@ -113,7 +114,6 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
-  gst_init (NULL, NULL);
   g_test_add_func ("/whole/tiles", test_whole);
   return g_test_run ();
 }
