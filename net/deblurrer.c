@@ -31,10 +31,11 @@ struct _DuDeblurrer
   DuDeblurrerStats stats;
 };
 
+/* An overlap of 64 keeps tiles within 2/255 of the whole frame: tests/test-whole.c. */
 void
 du_deblurrer_options_init (DuDeblurrerOptions *options)
 {
-  *options = (DuDeblurrerOptions){ .overlap = 32 };
+  *options = (DuDeblurrerOptions){ .overlap = 64 };
 }
 
 static gboolean

@@ -5,7 +5,8 @@
 
 enum
 {
-  GRID = DU_SIZE_MULTIPLE
+  GRID = DU_SIZE_MULTIPLE,
+  RAMP_MAX = 16, /* pixels: what a tile does not know shows near its edge, which a long ramp comes close to */
 };
 
 static int
@@ -38,15 +39,14 @@ du_tile_axis_position (const DuTileAxis *axis, int index)
 }
 
 /* The share that passes from tile index to tile index + 1 rises over [*from, *from + *length), in frame
- * pixels. Such ranges never meet: neighbours are at least a quarter of a tile apart on the average of two,
- * which is what the length is held to. */
+ * pixels, in the middle of what they share. Such ranges never meet. */
 static void
 ramp (const DuTileAxis *axis, int index, int *from, int *length)
 {
   int start = du_tile_axis_position (axis, index + 1);
   int end = du_tile_axis_position (axis, index) + axis->tile;
 
-  *length = MIN ((end - start) / 2, axis->tile / 4);
+  *length = MIN ((end - start) / 2, RAMP_MAX);
   *from = (start + end - *length) / 2;
 }
 

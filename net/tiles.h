@@ -34,8 +34,8 @@ void du_tile_axis_init (DuTileAxis *axis, int length, int tile, int overlap);
 int du_tile_axis_position (const DuTileAxis *axis, int index);
 
 /* Share of a tile in its pixels: axis->tile weights in [0,1]. Over the tiles they sum to one in every pixel
- * of the frame. Only [from, to) is not zero: the quarter of the shared pixels that is next to the edge
- * shared with a neighbour weighs nothing, the half in the middle of them rises. */
+ * of the frame. Only [from, to) is not zero: the weights rise in the middle of the pixels shared with a
+ * neighbour, over 16 pixels or half of the shared ones, whichever is less. */
 void du_tile_axis_weights (const DuTileAxis *axis, int index, float *weights, int *from, int *to);
 
 #endif
