@@ -104,7 +104,7 @@ apply_sigmoid (float *values, gsize count)
     float t = values[i] * -1.44269504f, f, power;
     DuFloatBits n, scale;
 
-    t = t < -126 ? -126 : t > 126 ? 126 : t;
+    t = t < -126 ? -126 : t > 128 ? 128 : t; /* 2^128 is infinity, the sigmoid then 0 */
     n.value = t + round.value;
     f = (t - (n.value - round.value)) * 0.693147181f;
     power = 1 + f * (1 + f * (1 / 2.f + f * (1 / 6.f + f * (1 / 24.f + f * (1 / 120.f + f * (1 / 720.f))))));
