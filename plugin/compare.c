@@ -22,6 +22,7 @@ draw_line (const GstVideoFrame *out, int component, int first, int last)
   const GstVideoFormatInfo *format = out->info.finfo;
   int offset[GST_VIDEO_MAX_COMPONENTS], scale[GST_VIDEO_MAX_COMPONENTS];
   gboolean chroma = GST_VIDEO_FORMAT_INFO_IS_YUV (format) && component > 0;
+  int step = GST_VIDEO_FRAME_COMP_PSTRIDE (out, component);
   guint white;
 
   if (GST_VIDEO_FORMAT_INFO_HAS_ALPHA (format) && component == GST_VIDEO_COMP_A)
@@ -36,7 +37,7 @@ draw_line (const GstVideoFrame *out, int component, int first, int last)
                    + (gssize) y * GST_VIDEO_FRAME_COMP_STRIDE (out, component);
 
     for (int x = first; x < last; x++)
-      put_sample (format, component, line + (gssize) x * GST_VIDEO_FRAME_COMP_PSTRIDE (out, component), white);
+      put_sample (format, component, line + (gssize) x * step, white);
   }
 }
 

@@ -6,8 +6,8 @@
 
 #include <gst/video/video.h>
 
-/* Copies in over the left part of out, up to position (0..1) of its width, and draws a thin white line where they
- * meet. Both of one format and size. */
+/* Copies in over the left part of out, up to position (0..1) of its width, and draws a thin white line where
+ * they meet. Both of one format and size. */
 void gst_deblurunet_compare_split (const GstVideoFrame *in, const GstVideoFrame *out, double position);
 
 #endif

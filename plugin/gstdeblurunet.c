@@ -3,10 +3,10 @@
  * @title: deblurunet
  * @short_description: Deblurs video with a U-Net
  *
- * Cuts each frame into tiles of 256 by 448 pixels (height by width), runs a U-Net over them, blends the tiles,
- * and adds what the network corrects, times #GstDeblurunet:strength, to the frame's own samples. Alpha,
- * timestamps, flags and metas stay as they are; the caps' own colour matrix, range and chroma siting are
- * used. Buffers with the GAP flag pass through.
+ * Cuts each frame into tiles of 256 by 448 pixels (height by width), runs a U-Net over them, blends the
+ * tiles, and adds what the network corrects, times #GstDeblurunet:strength, to the frame's own samples.
+ * Alpha, timestamps, flags and metas stay as they are; the caps' own colour matrix, range and chroma siting
+ * are used. Buffers with the GAP flag pass through.
  *
  * Interlaced frames (interlace-mode interleaved or mixed) are deblurred field by field, each field being a
  * picture of half the height; interlace-mode alternate and fields are refused.
@@ -14,13 +14,15 @@
  * The network is one of the published form, trained with `deblurunet-train`, whose weights files the
  * #GstDeblurunet:weights property takes.
  *
- * It is slow on a CPU: about a second for a 1080p frame on two cores with bfloat16. Give `sync=false` to the
- * sink when a file is watched, or write to a file.
+ * It is slow on a CPU: more than a second for a 1080p frame on two cores. Give `sync=false` to the sink when
+ * a file is watched, or write to a file.
  *
  * ## Example launch lines
  * |[
- * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! deblurunet ! videoconvert ! autovideosink sync=false
- * gst-launch-1.0 filesrc location=in.jpg ! decodebin ! videoconvert ! deblurunet compare=split ! videoconvert ! pngenc ! filesink location=out.png
+ * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! deblurunet ! videoconvert \
+ *     ! autovideosink sync=false
+ * gst-launch-1.0 filesrc location=in.jpg ! decodebin ! videoconvert ! deblurunet compare=split \
+ *     ! videoconvert ! pngenc ! filesink location=out.png
  * ]|
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later
@@ -36,17 +38,17 @@ GST_DEBUG_CATEGORY_STATIC (gst_deblurunet_debug);
 #define GST_CAT_DEFAULT gst_deblurunet_debug
 
 #define WEIGHTS_VARIABLE "DEBLURUNET_WEIGHTS"
-#define FORMATS \
-  "{ I420, NV12, NV21, YV12, YUY2, UYVY, Y42B, Y444, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, ABGR, " \
-  "GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
+#define FORMATS                                                                                              \
+  "{ I420, NV12, NV21, YV12, YUY2, UYVY, Y42B, Y444, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, "   \
+  "ABGR, GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
 
 /* The library takes frames of up to 32767 pixels a side. */
 #define CAPS "video/x-raw, format = (string) " FORMATS ", width = [ 1, 32767 ], height = [ 1, 32767 ]"
 
-static GstStaticPadTemplate sink_template =
-    GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
-static GstStaticPadTemplate src_template =
-    GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate sink_template
+    = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+static GstStaticPadTemplate src_template
+    = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
 
 struct _GstDeblurunet
 {
@@ -61,11 +63,11 @@ struct _GstDeblurunet
   gboolean live;           /* as the last LATENCY query was answered */
 
   /* The streaming thread's own: */
-  DuSessionOptions options;                           /* since start */
+  DuSessionOptions options;                          /* since start */
   DuDeblurrer *deblurrer[GST_DEBLURUNET_N_PICTURES]; /* made when first needed */
-  gboolean video_meta;   /* downstream understands GstVideoMeta */
-  GstClockTime reported; /* processing time that the pipeline was told of */
-  double strength, split_position; /* for this frame */
+  gboolean video_meta;                               /* downstream understands GstVideoMeta */
+  GstClockTime reported;                             /* processing time that the pipeline was told of */
+  double strength, split_position;                   /* for this frame */
   GstDeblurunetCompare compare;
 };
 
@@ -147,17 +149,17 @@ open_session (GstDeblurunet *self, GError **error)
     session = du_session_open (model, &self->options, &problem);
   if (session) {
     if (du_model_warning (model))
-      GST_ELEMENT_WARNING (self, STREAM, WRONG_TYPE, ("%s: %s", path, du_model_warning (model)), (NULL));
+      GST_ELEMENT_WARNING (self, STREAM, WRONG_TYPE, ("%s", du_model_warning (model)), (NULL));
     if (du_session_note (session))
       GST_ELEMENT_INFO (self, LIBRARY, INIT, ("%s", du_session_note (session)), (NULL));
-    GST_INFO_OBJECT (self, "%s on %s (%s), %s", path, du_session_backend (session), du_session_device (session),
-        du_session_precision (session));
+    GST_INFO_OBJECT (self, "%s on %s (%s), %s", path, du_session_backend (session),
+        du_session_device (session), du_session_precision (session));
     return session;
   }
   if (is_default && g_error_matches (problem, DU_ERROR, DU_ERROR_NOT_FOUND))
     g_set_error (error, DU_ERROR, DU_ERROR_NOT_FOUND,
-        "the default weights are not at %s: install deblurunet, or name a weights file by the property 'weights' or "
-        "the environment variable " WEIGHTS_VARIABLE,
+        "the default weights are not at %s: install deblurunet, or name a weights file by the property "
+        "'weights' or the environment variable " WEIGHTS_VARIABLE,
         path);
   else
     g_propagate_error (error, g_steal_pointer (&problem));
@@ -226,7 +228,8 @@ set_info (GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo *in, GstCaps *o
   (void) out;
   if (GST_VIDEO_INFO_INTERLACE_MODE (in) == GST_VIDEO_INTERLACE_MODE_FIELDS) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        ("Video of interlace-mode 'fields' is not supported: put a deinterlacer in front of deblurunet."), (NULL));
+        ("Video of interlace-mode 'fields' is not supported: put a deinterlacer in front of deblurunet."),
+        (NULL));
     return FALSE;
   }
   free_deblurrers (self);
@@ -297,8 +300,8 @@ static GstFlowReturn
 submit_input_buffer (GstBaseTransform *transform, gboolean is_discont, GstBuffer *input)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
-  GstFlowReturn result =
-      GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->submit_input_buffer (transform, is_discont, input);
+  GstFlowReturn result = GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
+                             ->submit_input_buffer (transform, is_discont, input);
 
   if (result == GST_BASE_TRANSFORM_FLOW_DROPPED) {
     GST_OBJECT_LOCK (self);
@@ -311,8 +314,8 @@ submit_input_buffer (GstBaseTransform *transform, gboolean is_discont, GstBuffer
 static gboolean
 decide_allocation (GstBaseTransform *transform, GstQuery *query)
 {
-  GST_DEBLURUNET (transform)->video_meta =
-      gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  GST_DEBLURUNET (transform)->video_meta
+      = gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->decide_allocation (transform, query);
 }
 
@@ -322,8 +325,8 @@ needs_no_work (GstDeblurunet *self, GstBuffer *input)
   return self->strength == 0 || GST_BUFFER_FLAG_IS_SET (input, GST_BUFFER_FLAG_GAP);
 }
 
-/* Frames that need no work are handed on as they are, the output buffer being the input buffer, where downstream
- * can read their layout. */
+/* Frames that need no work are handed on as they are, the output buffer being the input buffer, where
+ * downstream can read their layout. */
 static GstFlowReturn
 prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer **output)
 {
@@ -333,7 +336,8 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
     *output = input;
     return GST_FLOW_OK;
   }
-  return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->prepare_output_buffer (transform, input, output);
+  return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
+      ->prepare_output_buffer (transform, input, output);
 }
 
 /* Adds the last frame's times to the statistics, and tells a live pipeline when frames take much longer or
@@ -435,7 +439,8 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
   }
   if (!gst_deblurunet_frame_map (&in, &filter->in_info, input, GST_MAP_READ)) {
     GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        ("A buffer of %" G_GSIZE_FORMAT " bytes does not hold a frame of %s, %dx%d: the element before %s makes "
+        ("A buffer of %" G_GSIZE_FORMAT
+         " bytes does not hold a frame of %s, %dx%d: the element before %s makes "
          "broken frames.",
             gst_buffer_get_size (input), GST_VIDEO_INFO_NAME (&filter->in_info),
             GST_VIDEO_INFO_WIDTH (&filter->in_info), GST_VIDEO_INFO_HEIGHT (&filter->in_info),
@@ -446,7 +451,8 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
   if (!gst_deblurunet_frame_map (&out, &filter->out_info, output, GST_MAP_WRITE)) {
     gst_video_frame_unmap (&in);
     GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
-        ("A buffer of %" G_GSIZE_FORMAT " bytes, which the elements after %s gave, cannot take a frame of %s, %dx%d.",
+        ("A buffer of %" G_GSIZE_FORMAT
+         " bytes, which the elements after %s gave, cannot take a frame of %s, %dx%d.",
             gst_buffer_get_size (output), GST_OBJECT_NAME (self), GST_VIDEO_INFO_NAME (&filter->out_info),
             GST_VIDEO_INFO_WIDTH (&filter->out_info), GST_VIDEO_INFO_HEIGHT (&filter->out_info)),
         (NULL));
@@ -466,8 +472,8 @@ transform_meta (GstBaseTransform *base, GstBuffer *output, GstMeta *meta, GstBuf
   (void) output;
   (void) input;
   return !gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_STR))
-         && !gst_meta_api_type_has_tag (meta->info->api,
-             g_quark_from_static_string (GST_META_TAG_MEMORY_REFERENCE_STR));
+         && !gst_meta_api_type_has_tag (
+             meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_REFERENCE_STR));
 }
 
 static gboolean
@@ -557,7 +563,8 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
   object_class->finalize = finalize;
   gst_deblurunet_install_properties (object_class);
   gst_element_class_set_static_metadata (element_class, "U-Net deblurring filter", "Filter/Effect/Video",
-      "Makes blurred video sharper with a U-Net on 256x448 tiles, on the GPU or the CPU", "The deblurunet authors");
+      "Makes blurred video sharper with a U-Net on 256x448 tiles, on the GPU or the CPU",
+      "The deblurunet authors");
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
   transform_class->start = start;

@@ -77,17 +77,18 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           "effect at the next frame; if that file is bad, a warning is posted and the old weights stay",
           NULL, playing));
   g_object_class_install_property (klass, PROP_BACKEND,
-      g_param_spec_enum ("backend", "Back end", "What computes the network; with auto, stats say which one does", GST_TYPE_DEBLURUNET_BACKEND,
+      g_param_spec_enum ("backend", "Back end",
+          "What computes the network; with auto, stats say which one does", GST_TYPE_DEBLURUNET_BACKEND,
           DU_BACKEND_AUTO, ready));
   g_object_class_install_property (klass, PROP_PRECISION,
       g_param_spec_enum ("precision", "Precision",
-          "Number format of the network's activations; pictures stay in their own format. f32 is the most exact, "
-          "bf16 and f16 are faster where the device computes them natively",
+          "Number format of the network's activations; pictures stay in their own format. f32 is the most "
+          "exact, bf16 and f16 are faster where the device computes them natively",
           GST_TYPE_DEBLURUNET_PRECISION, DU_PRECISION_AUTO, ready));
   g_object_class_install_property (klass, PROP_THREADS,
       g_param_spec_int ("threads", "Threads",
-          "CPU threads of the network, 0 = one for each core that the process may use. On a machine that is busy "
-          "with other things, fewer than all cores can be faster",
+          "CPU threads of the network, 0 = one for each core that the process may use. On a machine that is "
+          "busy with other things, fewer than all cores can be faster",
           0, 1024, 0, ready));
   g_object_class_install_property (klass, PROP_OVERLAP,
       g_param_spec_int ("overlap", "Overlap",
@@ -96,13 +97,12 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           0, 128, tiles.overlap, ready));
   g_object_class_install_property (klass, PROP_BATCH,
       g_param_spec_int ("batch", "Batch",
-          "Tiles per pass through the network, 0 = the back end's choice. Memory grows with it; on a CPU it gains "
-          "nothing",
+          "Tiles per pass through the network, 0 = the back end's choice. Memory grows with it",
           0, 64, tiles.batch, ready));
   g_object_class_install_property (klass, PROP_STRENGTH,
       g_param_spec_double ("strength", "Strength",
-          "Part of the network's correction that is added to the frame: 0 = none (frames pass through untouched "
-          "and at no cost), 1 = all",
+          "Part of the network's correction that is added to the frame: 0 = none (frames pass through "
+          "untouched and at no cost), 1 = all",
           0, 1, 1, live));
   g_object_class_install_property (klass, PROP_COMPARE,
       g_param_spec_enum ("compare", "Compare", "Show before and after in one picture",
@@ -112,11 +112,11 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           "With compare=split, where the line stands: 0 = left border, 1 = right border", 0, 1, 0.5, live));
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
-          "Since the start: frames (deblurred), passed-through (strength 0 or GAP), late (dropped, too late to be "
-          "shown), tiles-per-frame, tiles-per-second; gather-ms, network-ms and scatter-ms of the last frame and "
-          "their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why no better "
-          "choice was taken), weights (path of the file in use), metadata (a structure: what that file says of "
-          "itself)",
+          "Since the start: frames (deblurred), passed-through (strength 0 or GAP), late (dropped, too late "
+          "to be shown), tiles-per-frame, tiles-per-second; gather-ms, network-ms and scatter-ms of the last "
+          "frame and their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why "
+          "no better choice was taken), weights (path of the file in use), metadata (a structure: what that "
+          "file says of itself)",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
 
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_BACKEND, 0);

@@ -47,6 +47,7 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
 {
   const GstDeblurunetTimes *last = &stats->last, *total = &stats->total;
   double frames = MAX (stats->frames, 1);
+  /* clang-format off */
   GstStructure *structure = gst_structure_new ("deblurunet-stats",
       "frames", G_TYPE_UINT64, stats->frames,
       "passed-through", G_TYPE_UINT64, stats->passed_through,
@@ -59,11 +60,13 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
       "gather-mean-ms", G_TYPE_DOUBLE, total->gather_ms / frames,
       "network-mean-ms", G_TYPE_DOUBLE, total->network_ms / frames,
       "scatter-mean-ms", G_TYPE_DOUBLE, total->scatter_ms / frames, NULL);
+  /* clang-format on */
 
   if (session) {
     DuModel *model = du_session_model (session);
     g_autoptr (GstStructure) metadata = metadata_structure (model);
 
+    /* clang-format off */
     gst_structure_set (structure,
         "backend", G_TYPE_STRING, du_session_backend (session),
         "device", G_TYPE_STRING, du_session_device (session),
@@ -71,6 +74,7 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
         "note", G_TYPE_STRING, du_session_note (session),
         "weights", G_TYPE_STRING, du_model_path (model),
         "metadata", GST_TYPE_STRUCTURE, metadata, NULL);
+    /* clang-format on */
   }
   return structure;
 }
@@ -81,7 +85,8 @@ gst_deblurunet_stats_to_string (const GstDeblurunetStats *stats, DuSession *sess
   const GstDeblurunetTimes *total = &stats->total;
   double frames = MAX (stats->frames, 1), ms = gst_deblurunet_times_sum (total);
 
-  return g_strdup_printf ("%" G_GUINT64_FORMAT " frames of %u tiles, %.2f frames per second (%.0f ms per frame: "
+  return g_strdup_printf ("%" G_GUINT64_FORMAT
+                          " frames of %u tiles, %.2f frames per second (%.0f ms per frame: "
                           "%.0f network, %.1f gather, %.1f scatter) on %s, %s, %s",
       stats->frames, stats->tiles_per_frame, per_second (stats->frames, ms), ms / frames,
       total->network_ms / frames, total->gather_ms / frames, total->scatter_ms / frames,

@@ -103,9 +103,10 @@ memory_suffices (const GstVideoFrame *frame, const GstVideoInfo *info)
     gssize at = (const guint8 *) GST_VIDEO_FRAME_PLANE_DATA (frame, plane) - map->data;
     int lines = fields ? field_lines (info, i) : GST_VIDEO_FRAME_COMP_HEIGHT (frame, i);
     gssize span = (gssize) GST_VIDEO_FRAME_PLANE_STRIDE (frame, plane) * (lines - 1);
-    gssize line = GST_VIDEO_FRAME_COMP_POFFSET (frame, i)
-                  + (gssize) GST_VIDEO_FRAME_COMP_PSTRIDE (frame, i) * (GST_VIDEO_FRAME_COMP_WIDTH (frame, i) - 1)
-                  + (GST_VIDEO_FRAME_COMP_DEPTH (frame, i) > 8 ? 2 : 1);
+    gssize line
+        = GST_VIDEO_FRAME_COMP_POFFSET (frame, i)
+          + (gssize) GST_VIDEO_FRAME_COMP_PSTRIDE (frame, i) * (GST_VIDEO_FRAME_COMP_WIDTH (frame, i) - 1)
+          + (GST_VIDEO_FRAME_COMP_DEPTH (frame, i) > 8 ? 2 : 1);
 
     if (at + MIN (span, 0) < 0 || at + MAX (span, 0) + line > (gssize) map->size)
       return FALSE;
@@ -127,7 +128,8 @@ map_frame (GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, gu
 }
 
 gboolean
-gst_deblurunet_frame_map (GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags)
+gst_deblurunet_frame_map (
+    GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags)
 {
   GstVideoMeta *meta = gst_buffer_get_video_meta (buffer);
   g_autoptr (GstBuffer) merged = NULL;
@@ -137,11 +139,11 @@ gst_deblurunet_frame_map (GstVideoFrame *frame, const GstVideoInfo *info, GstBuf
   if (flags & GST_MAP_WRITE || !meta || gst_buffer_n_memory (buffer) < 2)
     return FALSE;
   /* A plane that begins in one memory and ends in the next is mapped up to the end of the first. */
-  merged = gst_buffer_copy_region (buffer,
-      GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_MEMORY | GST_BUFFER_COPY_MERGE, 0, -1);
+  merged = gst_buffer_copy_region (
+      buffer, GST_BUFFER_COPY_FLAGS | GST_BUFFER_COPY_MEMORY | GST_BUFFER_COPY_MERGE, 0, -1);
   if (!merged)
     return FALSE;
-  gst_buffer_add_video_meta_full (merged, meta->flags, meta->format, meta->width, meta->height, meta->n_planes,
-      meta->offset, meta->stride);
+  gst_buffer_add_video_meta_full (merged, meta->flags, meta->format, meta->width, meta->height,
+      meta->n_planes, meta->offset, meta->stride);
   return map_frame (frame, info, merged, flags);
 }

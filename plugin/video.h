@@ -23,12 +23,13 @@ int gst_deblurunet_picture_height (int height, GstDeblurunetPicture picture);
 void gst_deblurunet_frame_info (const GstVideoInfo *info, GstDeblurunetPicture picture, DuFrameInfo *to);
 void gst_deblurunet_frame_planes (const GstVideoFrame *frame, GstDeblurunetPicture picture, DuFrame *to);
 
-/* Whether a mapped frame is to be deblurred field by field: an interlaced one, save those of 4:2:0 with more than
- * 8 bit whose height is 2 more than a multiple of 4, where GStreamer leaves the bottom field no last chroma line. */
+/* Whether a mapped frame is to be deblurred field by field: an interlaced one, save those of 4:2:0 with more
+ * than 8 bit whose height is 2 more than a multiple of 4, where GStreamer leaves the bottom field no last
+ * chroma line. */
 gboolean gst_deblurunet_has_fields (const GstVideoFrame *frame, const GstVideoInfo *info);
-/* Maps a buffer, with GST_MAP_READ or _WRITE. FALSE where it cannot be mapped or does not hold every line of the
- * frame. The mapped frame has the caps' size, whatever a GstVideoMeta says beyond it. */
-gboolean gst_deblurunet_frame_map (GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer,
-    GstMapFlags flags);
+/* Maps a buffer, with GST_MAP_READ or _WRITE. FALSE where it cannot be mapped or does not hold every line of
+ * the frame. The mapped frame has the caps' size, whatever a GstVideoMeta says beyond it. */
+gboolean gst_deblurunet_frame_map (
+    GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags);
 
 #endif

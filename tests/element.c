@@ -56,8 +56,8 @@ element_file (const char *name, const void *data, gsize size)
 
 /* Saves a network whose parameters are those of a training's start, changed by change. */
 static char *
-write_weights (const char *name, int base_width, void (*change) (const DuTensorInfo *, float *, gconstpointer),
-    gconstpointer data)
+write_weights (const char *name, int base_width,
+    void (*change) (const DuTensorInfo *, float *, gconstpointer), gconstpointer data)
 {
   const DuConfig config = { base_width, 0, DU_HEAD_RESIDUAL };
   g_autofree float *parameters = g_new (float, du_config_n_parameters (&config));
@@ -179,8 +179,8 @@ element_assert_message (Element *element, GstMessageType type, GQuark domain, in
     gst_message_parse_warning (message, &error, NULL);
   g_test_message ("%s", error->message);
   if (error->domain != domain || error->code != code || (word && !strstr (error->message, word)))
-    g_error ("%s %d: '%s', wanted %s %d with '%s'", g_quark_to_string (error->domain), error->code, error->message,
-        g_quark_to_string (domain), code, word ? word : "");
+    g_error ("%s %d: '%s', wanted %s %d with '%s'", g_quark_to_string (error->domain), error->code,
+        error->message, g_quark_to_string (domain), code, word ? word : "");
 }
 
 double
@@ -202,8 +202,8 @@ element_stat (Element *element, const char *name)
 GstCaps *
 element_caps (DuFormat format, int width, int height, const char *colorimetry)
 {
-  GstCaps *caps = gst_caps_new_simple ("video/x-raw", "format", G_TYPE_STRING, du_format_name (format), "width",
-      G_TYPE_INT, width, "height", G_TYPE_INT, height, "framerate", GST_TYPE_FRACTION, 25, 1, NULL);
+  GstCaps *caps = gst_caps_new_simple ("video/x-raw", "format", G_TYPE_STRING, du_format_name (format),
+      "width", G_TYPE_INT, width, "height", G_TYPE_INT, height, "framerate", GST_TYPE_FRACTION, 25, 1, NULL);
 
   if (colorimetry)
     gst_caps_set_simple (caps, "colorimetry", G_TYPE_STRING, colorimetry, NULL);

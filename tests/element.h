@@ -20,8 +20,8 @@ char *element_path (const char *name);
 char *element_file (const char *name, const void *data, gsize size);
 
 /* Weights files with a residual head. g_free the path.
- * identity: the network gives back the picture, exactly. shift: picture + delta (R', G', B'), exactly but for the
- * float's last bit. noise: something that depends on each pixel and its neighbours; another seed, another
+ * identity: the network gives back the picture, exactly. shift: picture + delta (R', G', B'), exactly but for
+ * the float's last bit. noise: something that depends on each pixel and its neighbours; another seed, another
  * network. */
 char *element_weights_identity (int base_width);
 char *element_weights_shift (double red, double green, double blue);
@@ -42,7 +42,8 @@ void element_clear (Element *element);
 /* Fails the test where a message of the type is on the bus. */
 void element_assert_no_message (Element *element, GstMessageType type);
 /* Waits for one of the type and checks its domain and code; the text is to contain word where not NULL. */
-void element_assert_message (Element *element, GstMessageType type, GQuark domain, int code, const char *word);
+void element_assert_message (
+    Element *element, GstMessageType type, GQuark domain, int code, const char *word);
 /* A number of the property stats, as double; fails where it is not there. */
 double element_stat (Element *element, const char *name);
 

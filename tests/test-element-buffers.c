@@ -36,10 +36,10 @@ random_buffer (guint seed)
 static void
 test_times (void)
 {
-  static const GstBufferFlags flags[]
-      = { 0, GST_BUFFER_FLAG_DISCONT, GST_BUFFER_FLAG_MARKER, GST_BUFFER_FLAG_CORRUPTED | GST_BUFFER_FLAG_HEADER,
-          GST_BUFFER_FLAG_DELTA_UNIT | GST_BUFFER_FLAG_DROPPABLE, GST_BUFFER_FLAG_RESYNC | GST_BUFFER_FLAG_LIVE,
-          (GstBufferFlags) GST_VIDEO_BUFFER_FLAG_RFF, (GstBufferFlags) GST_VIDEO_BUFFER_FLAG_ONEFIELD };
+  static const GstBufferFlags flags[] = { 0, GST_BUFFER_FLAG_DISCONT, GST_BUFFER_FLAG_MARKER,
+    GST_BUFFER_FLAG_CORRUPTED | GST_BUFFER_FLAG_HEADER,
+    GST_BUFFER_FLAG_DELTA_UNIT | GST_BUFFER_FLAG_DROPPABLE, GST_BUFFER_FLAG_RESYNC | GST_BUFFER_FLAG_LIVE,
+    (GstBufferFlags) GST_VIDEO_BUFFER_FLAG_RFF, (GstBufferFlags) GST_VIDEO_BUFFER_FLAG_ONEFIELD };
   Element element;
 
   element_init (&element, identity);
@@ -103,7 +103,8 @@ check_metas (double strength)
   crop = gst_buffer_add_video_crop_meta (in);
   crop->x = 3, crop->y = 2, crop->width = 20, crop->height = 11;
   region = gst_buffer_add_video_region_of_interest_meta (in, "face", 1, 2, 3, 4);
-  gst_video_region_of_interest_meta_add_param (region, gst_structure_new ("detection", "score", G_TYPE_INT, 9, NULL));
+  gst_video_region_of_interest_meta_add_param (
+      region, gst_structure_new ("detection", "score", G_TYPE_INT, 9, NULL));
   gst_buffer_add_video_region_of_interest_meta (in, "hand", 5, 6, 7, 8);
   gst_buffer_add_video_time_code_meta (in, timecode);
   gst_buffer_add_video_caption_meta (in, GST_VIDEO_CAPTION_TYPE_CEA708_RAW, caption, sizeof caption);
@@ -127,8 +128,8 @@ check_metas (double strength)
   g_assert_true (region->roi_type == g_quark_from_static_string ("face") && region->h == 4);
   g_assert_nonnull (gst_video_region_of_interest_meta_get_param (region, "detection"));
   g_assert_true (gst_video_time_code_compare (&gst_buffer_get_video_time_code_meta (out)->tc, timecode) == 0);
-  g_assert_cmpmem (gst_buffer_get_video_caption_meta (out)->data, gst_buffer_get_video_caption_meta (out)->size,
-      caption, sizeof caption);
+  g_assert_cmpmem (gst_buffer_get_video_caption_meta (out)->data,
+      gst_buffer_get_video_caption_meta (out)->size, caption, sizeof caption);
   g_assert_cmpuint (count_metas (out, GST_VIDEO_AFD_META_API_TYPE), ==, 1);
   g_assert_cmpuint (gst_buffer_get_reference_timestamp_meta (out, reference)->timestamp, ==, 12345);
   g_assert_nonnull (gst_buffer_get_custom_meta (out, "TestColour"));
@@ -155,7 +156,8 @@ append_memory (GstBuffer *buffer, const guint8 *bytes, gsize n)
 {
   gpointer copy = g_memdup2 (bytes, n);
 
-  gst_buffer_append_memory (buffer, gst_memory_new_wrapped (GST_MEMORY_FLAG_READONLY, copy, n, 0, n, copy, g_free));
+  gst_buffer_append_memory (
+      buffer, gst_memory_new_wrapped (GST_MEMORY_FLAG_READONLY, copy, n, 0, n, copy, g_free));
 }
 
 /* A buffer with the planes of the frame, which may have padding and be upside down, anywhere in one block of
@@ -189,16 +191,16 @@ scattered_buffer (const TestFrame *frame, gboolean cut, gsize cut_off)
   }
   append_memory (buffer, block + at, size - at);
   gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE,
-      gst_video_format_from_string (du_format_name (frame->info.format)), frame->info.width, frame->info.height,
-      frame->planes, offset, stride);
+      gst_video_format_from_string (du_format_name (frame->info.format)), frame->info.width,
+      frame->info.height, frame->planes, offset, stride);
   return buffer;
 }
 
 static void
 test_layouts (void)
 {
-  static const DuFormat formats[] = { DU_FORMAT_I420, DU_FORMAT_NV12, DU_FORMAT_YV12, DU_FORMAT_RGB, DU_FORMAT_YUY2,
-    DU_FORMAT_P010_10LE, DU_FORMAT_GRAY8 };
+  static const DuFormat formats[] = { DU_FORMAT_I420, DU_FORMAT_NV12, DU_FORMAT_YV12, DU_FORMAT_RGB,
+    DU_FORMAT_YUY2, DU_FORMAT_P010_10LE, DU_FORMAT_GRAY8 };
   Element element;
 
   element_init (&element, identity);
@@ -251,8 +253,8 @@ test_plain_memories (void)
 
       n = gst_buffer_n_memory (buffer) < 10 ? MIN (step, size - at) : size - at;
       gst_buffer_extract_dup (whole, at, n, &bytes, &(gsize){ 0 });
-      gst_buffer_append_memory (buffer,
-          gst_memory_new_wrapped (GST_MEMORY_FLAG_READONLY, bytes, n, 0, n, bytes, g_free));
+      gst_buffer_append_memory (
+          buffer, gst_memory_new_wrapped (GST_MEMORY_FLAG_READONLY, bytes, n, 0, n, bytes, g_free));
     }
     g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
     buffer = gst_harness_pull (element.harness);
@@ -284,7 +286,8 @@ test_too_small (void)
     element_init (&element, identity);
     element_play (&element, CAPS);
     if (mode < 3) {
-      buffer = mode == 2 ? gst_buffer_new () : gst_buffer_new_allocate (NULL, mode ? video.size - 1 : 1, NULL);
+      buffer
+          = mode == 2 ? gst_buffer_new () : gst_buffer_new_allocate (NULL, mode ? video.size - 1 : 1, NULL);
       gst_buffer_memset (buffer, 0, 0, -1);
     } else {
       buffer = scattered_buffer (&frame, FALSE, 1);
@@ -393,15 +396,20 @@ test_caps_changes (void)
     DuFormat format;
     int width, height;
   } frames[] = {
-    { DU_FORMAT_I420, 30, 22 }, { DU_FORMAT_I420, 460, 20 }, { DU_FORMAT_RGB, 30, 22 }, { DU_FORMAT_GRAY8, 1, 1 },
-    { DU_FORMAT_GRAY8, 1, 300 }, { DU_FORMAT_I420, 30, 22 },
+    { DU_FORMAT_I420, 30, 22 },
+    { DU_FORMAT_I420, 460, 20 },
+    { DU_FORMAT_RGB, 30, 22 },
+    { DU_FORMAT_GRAY8, 1, 1 },
+    { DU_FORMAT_GRAY8, 1, 300 },
+    { DU_FORMAT_I420, 30, 22 },
   };
   Element element;
 
   element_init (&element, identity);
   element_play (&element, NULL);
   for (guint i = 0; i < 2 * G_N_ELEMENTS (frames); i++) {
-    DuFrameInfo of = { .format = frames[i / 2].format, .width = frames[i / 2].width, .height = frames[i / 2].height };
+    DuFrameInfo of
+        = { .format = frames[i / 2].format, .width = frames[i / 2].width, .height = frames[i / 2].height };
     GstCaps *caps = element_caps (of.format, of.width, of.height, NULL), *now;
     TestFrame in, out;
 
@@ -508,8 +516,8 @@ test_late (void)
       GST_BUFFER_PTS (buffer) = i * GST_SECOND;
       g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
       if (i == 0) /* the sink was 3.5 s late with it */
-        gst_harness_push_upstream_event (element.harness,
-            gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 0.5, 7 * GST_SECOND / 2, 0));
+        gst_harness_push_upstream_event (
+            element.harness, gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 0.5, 7 * GST_SECOND / 2, 0));
     }
     g_assert_cmpuint (gst_harness_buffers_received (element.harness), ==, 5 - 3 * qos);
     g_assert_cmpfloat (element_stat (&element, "late"), ==, 3 * qos);
@@ -547,8 +555,8 @@ test_latency (void)
     g_assert_cmpuint (after, <, 60 * GST_SECOND);
     message = gst_bus_pop_filtered (element.bus, GST_MESSAGE_LATENCY);
     g_assert_true (live || !message);
-    g_test_message ("%s: %" GST_TIME_FORMAT ", message: %d", live ? "live" : "not live", GST_TIME_ARGS (after),
-        message != NULL);
+    g_test_message ("%s: %" GST_TIME_FORMAT ", message: %d", live ? "live" : "not live",
+        GST_TIME_ARGS (after), message != NULL);
     element_clear (&element);
   }
 }

@@ -26,8 +26,8 @@ default_info (DuFormat format, int width, int height)
   DuFrameInfo info = { .format = format, .width = width, .height = height, .matrix = DU_MATRIX_BT601 };
 
   info.chroma_centred_x = info.chroma_centred_y = TRUE;
-  info.full_range = strstr (du_format_name (format), "YUV") == NULL
-                    && (strchr (du_format_name (format), 'R') != NULL);
+  info.full_range
+      = strstr (du_format_name (format), "YUV") == NULL && (strchr (du_format_name (format), 'R') != NULL);
   return info;
 }
 
@@ -71,7 +71,8 @@ check_shift (Element *element, const DuFrameInfo *info, const char *colorimetry,
 {
   GstCaps *caps = element_caps (info->format, info->width, info->height, colorimetry);
   g_autofree char *name = test_info_to_string (info);
-  g_autofree char *what = g_strdup_printf ("%s, %s, strength %g", name, colorimetry ? colorimetry : "-", strength);
+  g_autofree char *what
+      = g_strdup_printf ("%s, %s, strength %g", name, colorimetry ? colorimetry : "-", strength);
   double difference[3] = { 0 }, maximum = pow (2, test_depth (info)) - 1;
   TestFrame in, out;
 
@@ -93,8 +94,8 @@ check_shift (Element *element, const DuFrameInfo *info, const char *colorimetry,
         double got = test_get (&out, c, x, y);
 
         if (fabs (got - wanted) > 0.5 + maximum * 1e-6)
-          g_error ("%s: component %d at %d, %d: %u became %g, wanted %.3f", what, c, x, y, test_get (&in, c, x, y),
-              got, wanted);
+          g_error ("%s: component %d at %d, %d: %u became %g, wanted %.3f", what, c, x, y,
+              test_get (&in, c, x, y), got, wanted);
       }
   test_frame_check_rest_equal (&in, &out, what);
   test_frame_clear (&in);
@@ -120,7 +121,8 @@ test_correction (void)
   element_clear (&element);
 }
 
-/* The matrix and range of the caps are the ones that are used, and those that caps leave out are GStreamer's. */
+/* The matrix and range of the caps are the ones that are used, and those that caps leave out are GStreamer's.
+ */
 static void
 test_colorimetry (void)
 {
@@ -200,11 +202,13 @@ test_caps (void)
     "video/x-raw, format=I420, width=8, height=6, framerate=30000/1001, interlace-mode=mixed",
     "video/x-raw, format=I420, width=8, height=6, framerate=25/1, chroma-site=none, colorimetry=bt709",
     "video/x-raw, format=P010_10LE, width=8, height=6, framerate=24/1, colorimetry=bt2100-pq, "
-    "content-light-level=(string)1000:400, mastering-display-info=(string)35400:14600:8500:39850:6550:2300:15635:16450:10000000:1",
+    "content-light-level=(string)1000:400, "
+    "mastering-display-info=(string)35400:14600:8500:39850:6550:2300:15635:16450:10000000:1",
   };
   static const char *const refused[] = {
     "video/x-raw, format=I420, width=8, height=6, framerate=25/1, interlace-mode=fields",
-    "video/x-raw(format:Interlaced), format=I420, width=8, height=6, framerate=25/1, interlace-mode=alternate",
+    "video/x-raw(format:Interlaced), format=I420, width=8, height=6, framerate=25/1, "
+    "interlace-mode=alternate",
     "video/x-raw, format=v308, width=8, height=6, framerate=25/1",
     "video/x-raw, format=I420, width=40000, height=6, framerate=25/1",
   };
@@ -284,8 +288,9 @@ check_fields (const char *weights, DuFormat format, int width, int height, const
       for (int y = 0; y < test_component_height (&field_info, c); y++)
         for (int x = 0; x < test_component_width (&field_info, c); x++)
           if (test_get (&wanted, c, x, y) != test_get (&out, c, x, step * y + field))
-            g_error ("%s %dx%d %s: component %d at %d, %d: %u, wanted %u", du_format_name (format), width, height,
-                mode, c, x, step * y + field, test_get (&out, c, x, step * y + field), test_get (&wanted, c, x, y));
+            g_error ("%s %dx%d %s: component %d at %d, %d: %u, wanted %u", du_format_name (format), width,
+                height, mode, c, x, step * y + field, test_get (&out, c, x, step * y + field),
+                test_get (&wanted, c, x, y));
     gst_caps_unref (caps);
     test_frame_clear (&part);
     test_frame_clear (&wanted);
@@ -358,7 +363,8 @@ test_pass_through (void)
     if (gap)
       GST_BUFFER_FLAG_SET (buffer, GST_BUFFER_FLAG_GAP);
     if (meta)
-      gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420, info.width, info.height);
+      gst_buffer_add_video_meta (
+          buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420, info.width, info.height);
     g_assert_cmpint (gst_harness_push (element.harness, gst_buffer_ref (buffer)), ==, GST_FLOW_OK);
     result = gst_harness_pull (element.harness);
     g_assert_cmpint (result == buffer, ==, !meta || understood);
@@ -379,9 +385,8 @@ test_pass_through (void)
 static void
 test_split (void)
 {
-  static const DuFormat formats[]
-      = { DU_FORMAT_RGB, DU_FORMAT_ARGB, DU_FORMAT_I420, DU_FORMAT_NV12, DU_FORMAT_YUY2, DU_FORMAT_GRAY8,
-          DU_FORMAT_P010_10LE, DU_FORMAT_ARGB64 };
+  static const DuFormat formats[] = { DU_FORMAT_RGB, DU_FORMAT_ARGB, DU_FORMAT_I420, DU_FORMAT_NV12,
+    DU_FORMAT_YUY2, DU_FORMAT_GRAY8, DU_FORMAT_P010_10LE, DU_FORMAT_ARGB64 };
   static const double positions[] = { 0, 0.3, 0.5, 1 };
   Element plain, element;
 

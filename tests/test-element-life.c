@@ -1,0 +1,290 @@
+/* The element's life: started and stopped again and again, many at once, storms of events and of properties.
+ * DEBLURUNET_TEST_CYCLES=1000 makes it long.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "element.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CAPS "video/x-raw, format=NV12, width=30, height=22, framerate=25/1"
+
+static char *identity;
+
+static int
+cycles (int usual)
+{
+  const char *text = g_getenv ("DEBLURUNET_TEST_CYCLES");
+
+  return text ? atoi (text) : usual;
+}
+
+static GstBuffer *
+new_buffer (void)
+{
+  GstCaps *caps = gst_caps_from_string (CAPS);
+  GstVideoInfo info;
+  GstBuffer *buffer;
+
+  gst_video_info_from_caps (&info, caps);
+  gst_caps_unref (caps);
+  buffer = gst_buffer_new_allocate (NULL, info.size, NULL);
+  gst_buffer_memset (buffer, 0, 60, info.size);
+  return buffer;
+}
+
+static void
+push_frames (GstHarness *harness, int n)
+{
+  for (int i = 0; i < n; i++) {
+    g_assert_cmpint (gst_harness_push (harness, new_buffer ()), ==, GST_FLOW_OK);
+    gst_buffer_unref (gst_harness_pull (harness));
+  }
+}
+
+/* Fails where resident memory, in kilobytes, has grown by more than is allowed. */
+static void
+check_growth (const char *what, gsize before, gsize allowed)
+{
+  gsize after = element_resident ();
+
+  g_test_message ("%s: %" G_GSIZE_FORMAT " kB, then %" G_GSIZE_FORMAT " kB resident", what, before, after);
+  if (!element_memory_is_watched ())
+    g_assert_cmpuint (after, <=, before + allowed);
+}
+
+/* NULL to PLAYING and back with frames flowing, one element and one element each time. */
+static void
+test_states (void)
+{
+  int n = cycles (60), warm = n / 3;
+  gsize resident = 0;
+  Element element;
+
+  element_init (&element, identity);
+  element_play (&element, CAPS);
+  for (int i = 0; i < n; i++) {
+    GstSegment segment;
+
+    push_frames (element.harness, 1);
+    g_assert_cmpint (gst_element_set_state (element.element, GST_STATE_NULL), ==, GST_STATE_CHANGE_SUCCESS);
+    g_assert_cmpint (
+        gst_element_set_state (element.element, GST_STATE_PLAYING), ==, GST_STATE_CHANGE_SUCCESS);
+    gst_segment_init (&segment, GST_FORMAT_TIME);
+    gst_harness_push_event (element.harness, gst_event_new_stream_start ("again"));
+    gst_harness_push_event (element.harness, gst_event_new_caps (gst_caps_from_string (CAPS)));
+    gst_harness_push_event (element.harness, gst_event_new_segment (&segment));
+    if (i == warm)
+      resident = element_resident ();
+  }
+  check_growth ("one element", resident, 2048);
+  element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+  element_clear (&element);
+  for (int i = 0; i < n; i++) {
+    element_init (&element, identity);
+    element_play (&element, CAPS);
+    push_frames (element.harness, 1);
+    element_clear (&element);
+    if (i == warm)
+      resident = element_resident ();
+  }
+  check_growth ("new elements", resident, 2048);
+}
+
+/* Frames by the hundred, their caps and weights changing all the time. */
+static void
+test_many_frames (void)
+{
+  static const char *const caps[] = { CAPS, "video/x-raw, format=NV12, width=30, height=22, framerate=30/1" };
+  int n = cycles (150);
+  gsize resident = 0;
+  Element element;
+
+  element_init (&element, identity);
+  element_play (&element, NULL);
+  for (int i = 0; i < n; i++) {
+    gst_harness_set_src_caps_str (element.harness, caps[i / 3 % 2]);
+    if (i % 10 == 0)
+      g_object_set (element.element, "weights", identity, NULL);
+    push_frames (element.harness, 1);
+    if (i == n / 3)
+      resident = element_resident ();
+  }
+  check_growth ("frames", resident, 2048);
+  g_assert_cmpfloat (element_stat (&element, "frames"), ==, n);
+  element_clear (&element);
+}
+
+/* 16 elements take little more memory than one: the weights are shared. */
+static void
+test_sharing (void)
+{
+  g_autofree char *published = element_weights_identity (32);
+  Element elements[16];
+  gsize resident = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (elements); i++) {
+    element_init (&elements[i], published);
+    g_assert_cmpint (
+        gst_element_set_state (elements[i].element, GST_STATE_PAUSED), !=, GST_STATE_CHANGE_FAILURE);
+    if (i == 0)
+      resident = element_resident ();
+  }
+  check_growth ("1 and 16 elements of 31 MB of weights", resident, 10 * 1024);
+  for (guint i = 0; i < G_N_ELEMENTS (elements); i++)
+    element_clear (&elements[i]);
+}
+
+typedef struct
+{
+  GstHarness *harness;
+  guint limit, pushed, flushed; /* frames */
+  int stop;
+  GMutex lock; /* held while a frame or an event that is in order with frames is pushed */
+} Pusher;
+
+static gpointer
+push_many (gpointer data)
+{
+  Pusher *pusher = data;
+
+  while (pusher->pushed < pusher->limit && !g_atomic_int_get (&pusher->stop)) {
+    GstFlowReturn flow;
+
+    g_mutex_lock (&pusher->lock);
+    flow = gst_harness_push (pusher->harness, new_buffer ());
+    g_mutex_unlock (&pusher->lock);
+    if (flow == GST_FLOW_OK)
+      pusher->pushed++;
+    else if (flow == GST_FLOW_FLUSHING)
+      pusher->flushed++, g_usleep (300);
+    else
+      g_error ("flow %s", gst_flow_get_name (flow));
+  }
+  return NULL;
+}
+
+/* Flushes from another thread, without pause: what is not flushed comes out. */
+static void
+test_flushes (void)
+{
+  Element element;
+  Pusher pusher = { .limit = G_MAXUINT };
+  GThread *thread;
+  GstSegment segment;
+
+  element_init (&element, identity);
+  element_play (&element, CAPS);
+  pusher.harness = element.harness;
+  gst_segment_init (&segment, GST_FORMAT_TIME);
+  thread = g_thread_new ("push", push_many, &pusher);
+  for (int i = 0; i < 70; i++) {
+    gst_harness_push_event (element.harness, gst_event_new_flush_start ());
+    g_usleep (i % 3 * 500);
+    g_mutex_lock (&pusher.lock);
+    gst_harness_push_event (element.harness, gst_event_new_flush_stop (TRUE));
+    gst_harness_push_event (element.harness, gst_event_new_segment (&segment));
+    g_mutex_unlock (&pusher.lock);
+    g_usleep (i % 7 * 20000);
+  }
+  g_atomic_int_set (&pusher.stop, TRUE);
+  g_thread_join (thread);
+  g_test_message ("%u frames pushed, %u flushed", pusher.pushed, pusher.flushed);
+  g_assert_cmpuint (pusher.pushed, >, 0);
+  g_assert_cmpuint (pusher.flushed, >, 0);
+  g_assert_cmpuint (gst_harness_buffers_received (element.harness), <=, pusher.pushed);
+  element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+  while (gst_harness_buffers_in_queue (element.harness))
+    gst_buffer_unref (gst_harness_pull (element.harness));
+  push_frames (element.harness, 1);
+  element_clear (&element);
+}
+
+/* Every property set and read from another thread while frames flow: N in, N out. */
+static void
+test_properties (void)
+{
+  g_autofree char *other = element_weights_identity (2);
+  Element element;
+  Pusher pusher = { .limit = 60 };
+  GThread *thread;
+
+  element_init (&element, identity);
+  element_play (&element, CAPS);
+  pusher.harness = element.harness;
+  thread = g_thread_new ("push", push_many, &pusher);
+  for (int i = 0; i < 400; i++) {
+    g_autoptr (GstStructure) stats = NULL;
+    g_autofree char *weights = NULL;
+    double strength;
+
+    g_object_set (element.element, "strength", i % 11 / 10., "split-position", i % 7 / 6., "compare", i % 2,
+        "overlap", i % 129, "batch", i % 3, "threads", i % 3, NULL);
+    if (i % 20 == 0)
+      g_object_set (element.element, "weights", i % 40 ? other : identity, NULL);
+    g_object_get (element.element, "stats", &stats, "weights", &weights, "strength", &strength, NULL);
+    g_assert_cmpfloat (strength, ==, i % 11 / 10.);
+    g_assert_nonnull (gst_structure_get_string (stats, "weights"));
+    g_usleep (500);
+  }
+  g_thread_join (thread);
+  g_assert_cmpuint (pusher.pushed, ==, 60);
+  g_assert_cmpuint (gst_harness_buffers_received (element.harness), ==, 60);
+  g_assert_cmpfloat (element_stat (&element, "frames") + element_stat (&element, "passed-through"), ==, 60);
+  element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+  element_clear (&element);
+}
+
+static gpointer
+push_until_stopped (gpointer data)
+{
+  GstFlowReturn flow = GST_FLOW_OK;
+
+  while (flow == GST_FLOW_OK)
+    flow = gst_harness_push (data, new_buffer ());
+  g_assert_cmpint (flow, ==, GST_FLOW_FLUSHING);
+  return NULL;
+}
+
+/* To NULL while a frame is in the network or a weights file is being read. */
+static void
+test_stop_at_work (void)
+{
+  g_autofree char *published = element_weights_identity (32);
+
+  for (int i = 0; i < 8; i++) {
+    Element element;
+    GThread *thread;
+
+    element_init (&element, identity);
+    element_play (&element, CAPS);
+    thread = g_thread_new ("push", push_until_stopped, element.harness);
+    g_usleep (5000 * i);
+    if (i % 2)
+      g_object_set (element.element, "weights", published, NULL);
+    g_usleep (5000);
+    gst_element_set_state (element.element, GST_STATE_NULL);
+    g_thread_join (thread);
+    element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+    element_clear (&element);
+  }
+}
+
+int
+main (int argc, char **argv)
+{
+  int result;
+
+  element_tests_init (&argc, &argv);
+  identity = element_weights_identity (1);
+  /* First: memory that other tests have given back would hide what it takes. */
+  g_test_add_func ("/element/life/sharing", test_sharing);
+  g_test_add_func ("/element/life/states", test_states);
+  g_test_add_func ("/element/life/many-frames", test_many_frames);
+  g_test_add_func ("/element/life/flushes", test_flushes);
+  g_test_add_func ("/element/life/properties", test_properties);
+  g_test_add_func ("/element/life/stop-at-work", test_stop_at_work);
+  result = element_tests_run ();
+  g_free (identity);
+  return result;
+}
