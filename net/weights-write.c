@@ -35,6 +35,26 @@ encode (const float *from, DuDtype dtype, gsize n, guint8 *to)
   return n;
 }
 
+/* The tensors in the order of the data, with the format each is written in. Running statistics stay float32
+ * whatever the rest is in: their range goes beyond F16's. They come first, so that each format is aligned,
+ * which PyTorch's reader wants. DuWeightsTensor, without offsets. */
+static GArray *
+written_tensors (const DuConfig *config, DuDtype dtype)
+{
+  g_autoptr (GArray) tensors = du_config_tensors (config);
+  GArray *written = g_array_new (FALSE, TRUE, sizeof (DuWeightsTensor));
+
+  for (int trainable = FALSE; trainable <= TRUE; trainable++)
+    for (guint i = 0; i < tensors->len; i++) {
+      const DuTensorInfo *info = &g_array_index (tensors, DuTensorInfo, i);
+      const DuWeightsTensor tensor = { .info = *info, .dtype = trainable ? dtype : DU_DTYPE_F32 };
+
+      if (info->trainable == trainable)
+        g_array_append_val (written, tensor);
+    }
+  return written;
+}
+
 typedef gboolean (*Sink) (gpointer data, const guint8 *bytes, gsize size, GError **error);
 
 /* Gives the data section, chunk by chunk, to sink. */
@@ -43,12 +63,13 @@ encode_all (const char *shown, const DuConfig *config, const float *parameters, 
     gpointer data, GError **error)
 {
   g_autofree guint8 *chunk = g_malloc (DU_WEIGHTS_CHUNK);
-  g_autoptr (GArray) tensors = du_config_tensors (config);
-  int size = du_dtype_size (dtype);
+  g_autoptr (GArray) tensors = written_tensors (config, dtype);
   gboolean zero = TRUE;
 
   for (guint i = 0; i < tensors->len; i++) {
-    const DuTensorInfo *tensor = &g_array_index (tensors, DuTensorInfo, i);
+    const DuWeightsTensor *written = &g_array_index (tensors, DuWeightsTensor, i);
+    const DuTensorInfo *tensor = &written->info;
+    int size = du_dtype_size (written->dtype);
     const float *values = parameters + tensor->offset;
     const char *bad = du_weights_bad_values (tensor, values, &zero);
 
@@ -63,7 +84,7 @@ encode_all (const char *shown, const DuConfig *config, const float *parameters, 
       gsize good;
 
       n = MIN (tensor->count - done, (gsize) (DU_WEIGHTS_CHUNK / size));
-      good = encode (values + done, dtype, n, chunk);
+      good = encode (values + done, written->dtype, n, chunk);
       if (good < n) {
         g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
             "weights file '%s' is not written: tensor '%s' holds %g, which %s cannot hold: write it as F32",
@@ -139,7 +160,7 @@ make_header (const char *shown, const DuConfig *config, GHashTable *metadata, Du
   static const char mark[] = "\"header_sha256\":\"";
   g_autofree char *zeros = g_strnfill (DU_WEIGHTS_DIGITS, '0'), *header_digest = NULL;
   json_t *root = json_object (), *object = make_metadata (shown, config, metadata, digest, zeros, error);
-  g_autoptr (GArray) tensors = du_config_tensors (config);
+  g_autoptr (GArray) tensors = written_tensors (config, dtype);
   GByteArray *header = NULL;
   char *text = NULL;
   guint8 *digits;
@@ -149,14 +170,15 @@ make_header (const char *shown, const DuConfig *config, GHashTable *metadata, Du
     goto out;
   json_object_set_new (root, "__metadata__", object);
   for (guint i = 0; i < tensors->len; i++) {
-    const DuTensorInfo *tensor = &g_array_index (tensors, DuTensorInfo, i);
-    guint64 end = at + (guint64) tensor->count * du_dtype_size (dtype);
+    const DuWeightsTensor *written = &g_array_index (tensors, DuWeightsTensor, i);
+    const DuTensorInfo *tensor = &written->info;
+    guint64 end = at + (guint64) tensor->count * du_dtype_size (written->dtype);
     json_t *shape = json_array ();
 
     for (int d = 0; d < tensor->rank; d++)
       json_array_append_new (shape, json_integer (tensor->shape[d]));
     json_object_set_new (root, tensor->name,
-        json_pack ("{s:s, s:o, s:[I,I]}", "dtype", du_dtype_name (dtype), "shape", shape, "data_offsets",
+        json_pack ("{s:s, s:o, s:[I,I]}", "dtype", du_dtype_name (written->dtype), "shape", shape, "data_offsets",
             (json_int_t) at, (json_int_t) end));
     at = end;
   }

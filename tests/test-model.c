@@ -396,6 +396,7 @@ test_save_values (Fixture *fixture, gconstpointer data)
     { "mid.bn.running_var", -1, { "negative variance", "negative variance", "negative variance" } },
     { "mid.bn.running_var", -FLT_TRUE_MIN,
         { "negative variance", "negative variance", "negative variance" } },
+    { "mid.bn.running_var", 1e9f, { NULL, NULL, NULL } }, /* F32 whatever the format */
     { "mid.bn.weight", FLT_TRUE_MIN, { NULL, NULL, NULL } },
     { "mid.bn.weight", 65519, { NULL, NULL, NULL } },
   };

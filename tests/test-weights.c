@@ -551,8 +551,8 @@ test_set (void)
     { FIRST, "\"enc0.conv1.weight \":{\"dtype\":", "tensor 'enc0.conv1.weight '" },
     { "\"base_width\":\"1\"", "\"base_width\":\"2\"",
         "tensor 'enc0.conv1.weight' of shape [1,3,3,3], where" },
-    { "\"bn\":\"mid\"", "\"bn\":\"none\"", "tensor 'mid.bn.weight'" },
-    { "\"bn\":\"mid\"", "\"bn\":\"mid,dec0\"", "no tensor 'dec0.bn.weight'" },
+    { "\"bn\":\"none\"", "\"bn\":\"mid\"", "no tensor 'mid.bn.weight'" },
+    { "\"bn\":\"none\"", "\"bn\":\"dec0\"", "no tensor 'dec0.bn.weight'" },
     { "\"head\":\"sigmoid\"", "\"head\":\"residual\"", NULL },
   };
 
@@ -627,10 +627,10 @@ test_metadata (void)
     { "\"base_width\":\"1\"", "\"base_width\":\"1.0\"", "from 1 to 256" },
     { "\"base_width\":\"1\"", "\"base_width\":\"\"", "from 1 to 256" },
     { "\"base_width\":\"1\"", "\"base_width\":\"one\"", "from 1 to 256" },
-    { "\"bn\":\"mid\"", "\"bn\":\"enc4\"", "bn 'enc4'" },
-    { "\"bn\":\"mid\"", "\"bn\":\"mid,mid\"", "bn 'mid,mid'" },
-    { "\"bn\":\"mid\"", "\"bn\":\"mid,\"", "bn 'mid,'" },
-    { "\"bn\":\"mid\"", "\"bn\":\"mid,none\"", "bn 'mid,none'" },
+    { "\"bn\":\"none\"", "\"bn\":\"enc4\"", "bn 'enc4'" },
+    { "\"bn\":\"none\"", "\"bn\":\"mid,mid\"", "bn 'mid,mid'" },
+    { "\"bn\":\"none\"", "\"bn\":\"mid,\"", "bn 'mid,'" },
+    { "\"bn\":\"none\"", "\"bn\":\"mid,none\"", "bn 'mid,none'" },
     { "\"head\":\"sigmoid\"", "\"head\":\"tanh\"", "head 'tanh'" },
     { "\"head\":\"sigmoid\"", "\"head\":\"Sigmoid\"", "head 'Sigmoid'" },
     { "\"tile\":\"256x448\"", "\"tile\":\"448x256\"", "tiles of 256x448" },
@@ -686,7 +686,7 @@ file_with_value (DuDtype dtype, const char *name, float value, float rest)
   g_autofree char *path = in_folder ("values");
   GByteArray *file = g_byte_array_new ();
   g_autoptr (GError) error = NULL;
-  gsize at = sample->len, size;
+  gsize at = sample->len, size, n_trainable = du_config_n_trainable (&config);
   char *content;
 
   for (gsize i = 0; i < n; i++)
@@ -703,7 +703,13 @@ file_with_value (DuDtype dtype, const char *name, float value, float rest)
       at = tensor.offset + tensor.count - 1;
   }
   g_assert_cmpuint (at, <, n);
-  at = size - n * du_dtype_size (dtype) + at * du_dtype_size (dtype);
+  if (at < n_trainable) {
+    at = size - (n_trainable - at) * du_dtype_size (dtype);
+  } else {
+    /* Running statistics are F32 and come first. */
+    at = size - n_trainable * du_dtype_size (dtype) - (n - at) * 4;
+    dtype = DU_DTYPE_F32;
+  }
   if (dtype == DU_DTYPE_F32) {
     guint32 bits = GUINT32_TO_LE (((DuFloatBits){ .value = value }).bits);
 

@@ -45,7 +45,7 @@ reads (const guint8 *bytes, gsize size, DuWeights *weights, GError **error)
 void
 make_sample (void)
 {
-  static const DuConfig config = { 1, 1u << DU_BLOCK_MID, DU_HEAD_SIGMOID };
+  static const DuConfig config = { 1, 0, DU_HEAD_SIGMOID };
   g_autofree float *parameters = g_new (float, du_config_n_parameters (&config));
   g_autofree char *path = NULL;
   g_autoptr (GHashTable) metadata = g_hash_table_new (g_str_hash, g_str_equal);
