@@ -170,7 +170,7 @@ assert_equal_files (const char *a, const char *b, const char *name)
 static void
 assert_equal_runs (const char *a, const char *b)
 {
-  static const char *const times[] = { "seconds", "epoch_seconds", "serial" };
+  static const char *const times[] = { "seconds", "epoch_seconds", "waiting_seconds", "serial" };
   const char *const paths[] = { a, b };
   Checkpoint checkpoint[2] = { 0 };
   char *text[2];
@@ -397,6 +397,9 @@ test_usage (void)
     { "fit DATA -o NEW --bn=enc9", EXIT_USAGE, "enc9" },
     { "fit DATA -o NEW --crop=30x30", EXIT_USAGE, "multiples of 16" },
     { "fit DATA -o NEW --crop=64x64", EXIT_USAGE, "larger than" },
+    { "fit DATA -o NEW --kernels=4:1", EXIT_USAGE, "odd size" },
+    { "fit DATA -o NEW --kernels=1:1,3:1,5:1,7:1,9:1,11:1,13:1,15:1,1:2,3:2,5:2,7:2,9:2,11:2,13:2,15:2,3:3", EXIT_USAGE,
+      "at most 16" },
     { "fit DATA -o NEW --nonsense", EXIT_USAGE, "nonsense" },
     { "fit DATA/sharp -o NEW", EXIT_DATA, "--on-the-fly" },
     { "fit DATA/nowhere -o NEW --on-the-fly", EXIT_DATA, "nowhere" },

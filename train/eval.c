@@ -17,6 +17,8 @@ static const SettingEntry entries[] = {
     "Where eval.csv and the pictures blurred | deblurred | sharp go" },
   { "all", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Write every picture, not only those of the most, the median and the least gain of each kernel" },
+  { "kernels", 0, SETTING_TEXT, FALSE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",
+    "Blur kernels, SIZE:SIGMA in pixels; each blurs every sharp picture" },
   { "fit", 0, SETTING_CHOICE, FALSE, "none", 0, 0, "none|stretch|crop", NULL,
     "Bring sharp pictures to 448x256 first, as for training, or take them as they are" },
   { "every", 0, SETTING_INTEGER, FALSE, "1", 1, 1e9, NULL, "N", "Take every N-th frame of a video" },
@@ -44,6 +46,7 @@ typedef struct
 {
   Settings *settings;
   SynthOptions synth;
+  SynthKernel *kernels; /* synth's */
   MediaOptions media;
   const char *output; /* folder or NULL */
   guint max_bad;
@@ -80,6 +83,7 @@ eval_clear (Eval *eval)
   g_clear_pointer (&eval->session, du_session_unref);
   g_clear_pointer (&eval->entries, g_array_unref);
   g_clear_pointer (&eval->bad, g_ptr_array_unref);
+  g_free (eval->kernels);
   if (eval->name)
     g_string_free (eval->name, TRUE);
   g_clear_pointer (&eval->settings, settings_free);
@@ -223,9 +227,11 @@ take_sharp (guint file, guint frame, int height, int width, const guint8 *rgb, g
 {
   Eval *eval = data;
   g_autofree char *name = frame ? g_strdup_printf ("%s-%u", eval->name->str, frame) : g_strdup (eval->name->str);
+  char count[32];
   gboolean done;
 
-  (void) file;
+  g_snprintf (count, sizeof count, "%u pictures", eval->picture);
+  progress_update (&eval->progress, file, count);
   done = !wanted (eval) || evaluate_sharp (&eval->evaluation, name, height, width, rgb, &eval->metrics, error);
   eval->picture++;
   return done;
@@ -456,6 +462,8 @@ prepare (Eval *eval, GError **error)
   eval->output = output[0];
   eval->max_bad = (guint) settings_integer (eval->settings, "max-bad");
   synth_options_init (&eval->synth);
+  if (!evaluate_kernels (settings_text (eval->settings, "kernels"), &eval->kernels, &eval->synth, error))
+    return FALSE;
   eval->media = (MediaOptions){
     .fit = fit == 2 ? SYNTH_FIT_CROP : SYNTH_FIT_STRETCH,
     .height = fit ? eval->synth.height : 0,

@@ -11,6 +11,19 @@ evaluate_is_pairs (const char *path)
   return g_file_test (sharp, G_FILE_TEST_IS_DIR) && g_file_test (blur, G_FILE_TEST_IS_DIR);
 }
 
+gboolean
+evaluate_kernels (const char *text, SynthKernel **list, SynthOptions *synth, GError **error)
+{
+  if (!synth_kernels_parse (text, list, &synth->n_kernels, error))
+    return FALSE;
+  synth->kernels = *list;
+  if (synth->n_kernels <= METRICS_MAX_KERNELS)
+    return TRUE;
+  g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--kernels has %u kernels: give at most %d", synth->n_kernels,
+      METRICS_MAX_KERNELS);
+  return FALSE;
+}
+
 static gboolean
 out_of_memory (int height, int width, GError **error)
 {

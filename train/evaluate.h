@@ -45,6 +45,9 @@ gboolean evaluate_sharp (const Evaluation *evaluation, const char *name, int hei
 gboolean evaluate_dataset (const Evaluation *evaluation, Dataset *dataset, DatasetKind kind, const guint *subset,
     guint n_subset, Metrics *metrics, GError **error);
 
+/* --kernels into the options; list, g_free, holds what they point to. */
+gboolean evaluate_kernels (const char *text, SynthKernel **list, SynthOptions *synth, GError **error);
+
 /* Is path a folder with sharp/ and blur/? */
 gboolean evaluate_is_pairs (const char *path);
 

@@ -258,6 +258,9 @@ print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
     if (isfinite (record->kernel_psnr[k]))
       g_string_append_printf (line, " [sigma %g: %.2f -> %.2f]", fit->plan.synth.kernels[k].sigma,
           record->kernel_psnr_blurred[k], record->kernel_psnr[k]);
+  if (record->waiting_seconds > 0.02 * record->seconds)
+    g_string_append_printf (line, "  (%.0f %% waiting for pictures: raise --loaders)",
+        100 * record->waiting_seconds / record->seconds);
   g_print ("%s  %s%s\n", line->str, duration, best ? "  best" : "");
 }
 
@@ -288,6 +291,7 @@ close_epoch (Fit *fit, EpochRecord *record, GError **error)
   }
   fit_account (fit);
   record->seconds = state->epoch_seconds;
+  record->waiting_seconds = state->waiting_seconds;
   g_array_append_vals (state->history, record, 1);
   print_epoch (fit, record, best);
   state->epoch++;
@@ -295,6 +299,7 @@ close_epoch (Fit *fit, EpochRecord *record, GError **error)
   state->loss_sum = 0;
   state->loss_count = 0;
   state->epoch_seconds = 0;
+  state->waiting_seconds = 0;
   return fit_history_save (state, &fit->plan, path, error) && fit_save_checkpoint (fit, TRUE, error);
 }
 

@@ -21,6 +21,8 @@ static const SettingEntry entries[] = {
     "Part of DATA that validates where --val is not given" },
   { "fit", 0, SETTING_CHOICE, TRUE, "stretch", 0, 0, "stretch|crop", NULL,
     "How sharp pictures of other sizes become 448x256" },
+  { "kernels", 0, SETTING_TEXT, TRUE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",
+    "Blur kernels, SIZE:SIGMA in pixels; one is drawn for each use of a picture" },
   { "crop", 0, SETTING_TEXT, TRUE, NULL, 0, 0, NULL, "HxW",
     "Train on random crops of HxW pixels, multiples of 16; else on whole pictures" },
   { "max-bad", 0, SETTING_INTEGER, FALSE, "10", 0, BIG, NULL, "N", "Bad pictures that are skipped" },
@@ -147,6 +149,8 @@ fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
   if (settings_text (settings, "max-minutes"))
     plan->max_minutes = settings_number (settings, "max-minutes");
   synth_options_init (&plan->synth);
+  if (!evaluate_kernels (settings_text (settings, "kernels"), &plan->kernels, &plan->synth, error))
+    return FALSE;
   plan->synth.fit = settings_choice (settings, "fit") ? SYNTH_FIT_CROP : SYNTH_FIT_STRETCH;
 
   du_trainer_options_init (trainer);
@@ -169,6 +173,12 @@ fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
   else
     trainer->loss_epsilon = trainer->loss == DU_LOSS_LOG_MSE ? 1e-4 : 1e-3;
   return TRUE;
+}
+
+void
+fit_plan_clear (FitPlan *plan)
+{
+  g_clear_pointer (&plan->kernels, g_free);
 }
 
 gboolean

@@ -60,6 +60,7 @@ static const Field fields[] = {
   FIELD (FIELD_UINT64, "loss_count", loss_count),
   FIELD (FIELD_DOUBLE, "seconds", seconds),
   FIELD (FIELD_DOUBLE, "epoch_seconds", epoch_seconds),
+  FIELD (FIELD_DOUBLE, "waiting_seconds", waiting_seconds),
   FIELD (FIELD_DOUBLE, "best", best),
   FIELD (FIELD_INT64, "best_epoch", best_epoch),
   FIELD (FIELD_UINT, "stopped", stopped),
@@ -157,7 +158,7 @@ append_number (GString *text, double number)
 gboolean
 fit_history_save (const FitState *state, const FitPlan *plan, const char *path, GError **error)
 {
-  g_autoptr (GString) text = g_string_new ("epoch,steps,learning_rate,seconds,validation_seconds,train_step_loss");
+  g_autoptr (GString) text = g_string_new ("epoch,steps,learning_rate,seconds,validation_seconds,waiting_seconds,train_step_loss");
 
   for (int m = 0; m <= METRIC_SSIM; m++)
     g_string_append_printf (text, ",train_%s", metric_names[m]);
@@ -178,6 +179,7 @@ fit_history_save (const FitState *state, const FitPlan *plan, const char *path, 
     append_number (text, record->rate);
     append_number (text, record->seconds);
     append_number (text, record->validation_seconds);
+    append_number (text, record->waiting_seconds);
     append_number (text, record->train_loss);
     for (int m = 0; m <= METRIC_SSIM; m++)
       append_number (text, record->train[m]);

@@ -19,6 +19,7 @@ fit_clear (Fit *fit)
   g_clear_pointer (&fit->data, dataset_free);
   checkpoint_clear (&fit->host);
   fit_state_clear (&fit->state);
+  fit_plan_clear (&fit->plan);
   g_free (fit->order);
   g_free (fit->digest);
   g_free (fit->folder);
@@ -115,9 +116,12 @@ step (Fit *fit, Loader *loader, int height, int width, double rate, DuStepResult
   FitState *state = &fit->state;
   const float *input, *target;
   const DatasetItem *items;
+  gint64 asked = g_get_monotonic_time ();
 
-  if (!loader_next (loader, &input, &target, &items, error)
-      || !du_trainer_step (fit->trainer, (int) fit->plan.batch, height, width, input, target, rate, result, error))
+  if (!loader_next (loader, &input, &target, &items, error))
+    return FALSE;
+  state->waiting_seconds += (double) (g_get_monotonic_time () - asked) / G_USEC_PER_SEC;
+  if (!du_trainer_step (fit->trainer, (int) fit->plan.batch, height, width, input, target, rate, result, error))
     return FALSE;
   if (result->skipped) {
     state->skipped_in_row++;

@@ -31,11 +31,13 @@ typedef struct
   double rate, min_rate, minutes, max_minutes, checkpoint_minutes, val_split;
   ScheduleKind schedule;
   DuDtype dtype;
+  SynthKernel *kernels; /* synth's */
 } FitPlan;
 
 /* Parses argv; NULL with no error: --help was printed. */
 Settings *fit_settings_parse (int argc, char **argv, GError **error);
 gboolean fit_plan_init (FitPlan *plan, const Settings *settings, GError **error);
+void fit_plan_clear (FitPlan *plan);
 /* -o: a folder, or the path of the weights, beside which the run's folder then stands. */
 gboolean fit_paths (const Settings *settings, char **folder, char **weights, GError **error);
 
@@ -47,6 +49,7 @@ typedef struct
   double steps; /* of the run so far */
   double rate;  /* at the end of the epoch */
   double seconds, validation_seconds;
+  double waiting_seconds;      /* of the steps for their pictures */
   double train_loss;           /* mean over the epoch's steps, each before its update, batch statistics */
   double train[METRICS_N];     /* of some of the epoch's samples, after it */
   double validation[METRICS_N];
@@ -67,6 +70,7 @@ typedef struct
   double loss_sum;   /* over this epoch's steps */
   guint64 loss_count;
   double seconds, epoch_seconds; /* at work, all processes of the run together */
+  double waiting_seconds;        /* of this epoch, for pictures */
   double best;       /* validation MSE */
   gint64 best_epoch; /* -1 = none */
   gboolean stopped;  /* early */

@@ -56,7 +56,7 @@ metrics_ssim8 (int height, int width, const guint8 *a, const guint8 *b)
 void
 metrics_init (Metrics *metrics, guint n_kernels)
 {
-  *metrics = (Metrics){ .n_kernels = MIN (n_kernels, METRICS_MAX_KERNELS) };
+  *metrics = (Metrics){ .n_kernels = n_kernels };
 }
 
 static void

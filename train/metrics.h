@@ -61,6 +61,7 @@ typedef struct
   MetricsSum kernel[METRICS_MAX_KERNELS];
 } Metrics;
 
+/* n_kernels: at most METRICS_MAX_KERNELS. */
 void metrics_init (Metrics *metrics, guint n_kernels);
 /* kernel: index, or -1 = unknown: then it counts in all only. */
 void metrics_add (Metrics *metrics, int kernel, const Measurement *measurement);
