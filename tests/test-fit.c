@@ -1,5 +1,5 @@
-/* `deblurunet-train fit` and `eval` as a user runs them, on tiny pairs and a tiny network: what is written, exit
- * codes, and that a run comes out the same however often it was killed.
+/* `deblurunet-train fit` and `eval` as a user runs them, on tiny pairs and a tiny network: what is written,
+ * exit codes, and that a run comes out the same however often it was killed.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
@@ -204,14 +204,16 @@ assert_equal_runs (const char *a, const char *b)
 static void
 write_picture (const char *folder_path, int index, const SynthKernel *kernel)
 {
-  g_autofree char *name = g_strdup_printf ("%02d.png", index), *path = g_build_filename (folder_path, name, NULL);
+  g_autofree char *name = g_strdup_printf ("%02d.png", index),
+                  *path = g_build_filename (folder_path, name, NULL);
   guint8 sharp[HEIGHT * WIDTH * 3], blurred[HEIGHT * WIDTH * 3];
   g_autoptr (GError) error = NULL;
   GRand *random = g_rand_new_with_seed ((guint32) index);
 
   g_assert_cmpint (g_mkdir_with_parents (folder_path, 0700), ==, 0);
   for (int i = 0; i < HEIGHT * WIDTH * 3; i++)
-    sharp[i] = (guint8) ((i / 3 / 7 + i / WIDTH / 3 / 5 + index) % 2 * 120 + g_rand_int_range (random, 20, 60));
+    sharp[i]
+        = (guint8) ((i / 3 / 7 + i / WIDTH / 3 / 5 + index) % 2 * 120 + g_rand_int_range (random, 20, 60));
   g_rand_free (random);
   if (kernel)
     synth_blur (kernel, HEIGHT, WIDTH, sharp, blurred);
@@ -251,7 +253,8 @@ count_lines (const char *text)
 static void
 test_run (void)
 {
-  g_autofree char *out = folder ("run"), *path = g_build_filename (out, "weights.safetensors", NULL), *csv = NULL;
+  g_autofree char *out = folder ("run"), *path = g_build_filename (out, "weights.safetensors", NULL),
+                  *csv = NULL;
   g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT "--note=made-up", pairs, out);
   g_autoptr (DuModel) model = NULL;
   g_autoptr (GError) error = NULL;
@@ -275,7 +278,8 @@ test_run (void)
 static void
 test_on_the_fly_and_eval (void)
 {
-  g_autofree char *out = folder ("fly"), *eval = folder ("eval"), *csv = NULL, *pair_out = folder ("eval-pairs");
+  g_autofree char *out = folder ("fly"), *eval = folder ("eval"), *csv = NULL,
+                  *pair_out = folder ("eval-pairs");
   g_auto (Result) fit = run (NULL,
       "fit --on-the-fly %s --val=%s -o %s/w.safetensors " NETWORK "--batch=1 --steps-per-epoch=1 --epochs=1 "
       "--crop=32x32 --train-metrics=1 --dtype=f16", sharp_only, sharp_only, out);
@@ -283,13 +287,15 @@ test_on_the_fly_and_eval (void)
 
   assert_code (fit, EXIT_DONE);
   assert_says (&fit, "sigma 1.6");
-  result = run (NULL, "eval --weights=%s/w.safetensors %s -o %s --backend=reference --all", out, sharp_only, eval);
+  result = run (NULL, "eval --weights=%s/w.safetensors %s -o %s --backend=reference --all", out, sharp_only,
+      eval);
   assert_code (result, EXIT_DONE);
   assert_says (&result, "11x11 sigma 1.6");
   csv = read_file (eval, "eval.csv", NULL);
   g_assert_cmpuint (count_lines (csv), ==, 1 + 2 * SYNTH_N_PAPER_KERNELS);
   /* After one step the residual head is all but the identity. */
-  pair_result = run (NULL, "eval --weights=%s/w.safetensors %s -o %s --backend=reference", out, pairs, pair_out);
+  pair_result
+      = run (NULL, "eval --weights=%s/w.safetensors %s -o %s --backend=reference", out, pairs, pair_out);
   assert_code (pair_result, EXIT_DONE);
   g_free (csv);
   csv = read_file (pair_out, "eval.csv", NULL);
@@ -360,7 +366,8 @@ static void
 test_max_minutes (void)
 {
   g_autofree char *out = folder ("max"), *whole = folder ("max-whole");
-  g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT "--max-minutes=0.01 --steps-per-epoch=3000", pairs, out);
+  g_auto (Result) result
+      = run (NULL, "fit %s -o %s " SHORT "--max-minutes=0.01 --steps-per-epoch=3000", pairs, out);
   g_auto (Result) timed = { 0 };
 
   assert_code (result, EXIT_DONE);
@@ -398,8 +405,8 @@ test_usage (void)
     { "fit DATA -o NEW --crop=30x30", EXIT_USAGE, "multiples of 16" },
     { "fit DATA -o NEW --crop=64x64", EXIT_USAGE, "larger than" },
     { "fit DATA -o NEW --kernels=4:1", EXIT_USAGE, "odd size" },
-    { "fit DATA -o NEW --kernels=1:1,3:1,5:1,7:1,9:1,11:1,13:1,15:1,1:2,3:2,5:2,7:2,9:2,11:2,13:2,15:2,3:3", EXIT_USAGE,
-      "at most 16" },
+    { "fit DATA -o NEW --kernels=1:1,3:1,5:1,7:1,9:1,11:1,13:1,15:1,1:2,3:2,5:2,7:2,9:2,11:2,13:2,15:2,3:3",
+        EXIT_USAGE, "at most 16" },
     { "fit DATA -o NEW --nonsense", EXIT_USAGE, "nonsense" },
     { "fit DATA/sharp -o NEW", EXIT_DATA, "--on-the-fly" },
     { "fit DATA/nowhere -o NEW --on-the-fly", EXIT_DATA, "nowhere" },
@@ -439,8 +446,9 @@ test_fine_tune (void)
   g_autoptr (DuModel) model = NULL;
 
   assert_code (first, EXIT_DONE);
-  result = run (NULL, "fit %s -o %s --init=%s/weights.safetensors --backend=reference --epochs=1 --steps-per-epoch=1",
-      pairs, tuned, out);
+  result = run (NULL,
+      "fit %s -o %s --init=%s/weights.safetensors --backend=reference --epochs=1 --steps-per-epoch=1", pairs,
+      tuned, out);
   assert_code (result, EXIT_DONE);
   assert_says (&result, "bn mid");
   model = du_model_load (path, NULL);

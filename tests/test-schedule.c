@@ -1,5 +1,5 @@
-/* EarlyStopping and ReduceLROnPlateau, epoch by epoch as keras.io describes them; the expected values are worked
- * out by hand. Curves of the rate.
+/* EarlyStopping and ReduceLROnPlateau, epoch by epoch as keras.io describes them; the expected values are
+ * worked out by hand. Curves of the rate.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "schedule.h"

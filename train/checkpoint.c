@@ -151,7 +151,8 @@ checkpoint_save (const char *folder, guint64 number, const Checkpoint *checkpoin
     for (gsize j = 0; j < checkpoint->count[i]; j++)
       if (!isfinite (checkpoint->block[i][j])) {
         g_set_error (error, TRAIN_ERROR, EXIT_DIVERGED,
-            "%s is not written: the training state holds a value that is not finite; lower --lr or set --clip",
+            "%s is not written: the training state holds a value that is not finite; lower "
+            "--lr or set --clip",
             path);
         return FALSE;
       }

@@ -1,7 +1,8 @@
 /* Checkpoints: everything that a training run needs to go on as if it had never stopped, in one file.
  *
- * Layout, little-endian: "DUCHECK1", bytes of the header (u64), floats of each block (u64 x CHECKPOINT_BLOCKS),
- * the header (text of a key file), the blocks (float32), SHA-256 of all that stands before it (32 bytes).
+ * Layout, little-endian: "DUCHECK1", bytes of the header (u64), floats of each block (u64 x
+ * CHECKPOINT_BLOCKS), the header (text of a key file), the blocks (float32), SHA-256 of all that stands
+ * before it (32 bytes).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef CHECKPOINT_H
@@ -29,8 +30,8 @@ typedef struct
 void checkpoint_clear (Checkpoint *checkpoint);
 
 /* Writes FOLDER/checkpoint-NUMBER: a temporary file, fsync, rename, fsync of the folder; then removes all but
- * the two of the highest numbers. Those before stay whole on any failure (EXIT_IO). Values that are not finite
- * are refused (EXIT_DIVERGED). */
+ * the two of the highest numbers. Those before stay whole on any failure (EXIT_IO). Values that are not
+ * finite are refused (EXIT_DIVERGED). */
 gboolean checkpoint_save (const char *folder, guint64 number, const Checkpoint *checkpoint, GError **error);
 /* The one of the highest number that is whole. Damaged ones are named on stderr and renamed to *.damaged.
  * EXIT_WEIGHTS where none is whole or none is there. */

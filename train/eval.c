@@ -107,7 +107,8 @@ deblur (gpointer data, int height, int width, const guint8 *blurred, float *pred
     return FALSE;
   }
   if (!eval->deblurrer || eval->height != height || eval->width != width) {
-    const DuFrameInfo info = { .format = DU_FORMAT_RGB, .width = width, .height = height, .full_range = TRUE };
+    const DuFrameInfo info
+        = { .format = DU_FORMAT_RGB, .width = width, .height = height, .full_range = TRUE };
     DuDeblurrerOptions options;
 
     du_deblurrer_options_init (&options);
@@ -143,11 +144,12 @@ write_triptych (const Eval *eval, const EvaluateResult *result, EvalEntry *entry
   memset (pixels, 255, (gsize) width * result->height * 3);
   for (int y = 0; y < result->height; y++)
     for (int part = 0; part < 3; part++)
-      memcpy (pixels + ((gsize) y * width + part * (result->width + gap)) * 3, parts[part] + (gsize) y * line, line);
+      memcpy (pixels + ((gsize) y * width + part * (result->width + gap)) * 3, parts[part] + (gsize) y * line,
+          line);
   kernel = result->kernel < 0 ? g_strdup ("pair")
                               : g_strdup_printf ("sigma%g", eval->synth.kernels[result->kernel].sigma);
-  entry->triptych = g_strdup_printf ("%s%s%04u-%s-%s.png", entry->rank ? entry->rank : "", entry->rank ? "-" : "",
-      entry->picture + 1, result->name, kernel);
+  entry->triptych = g_strdup_printf ("%s%s%04u-%s-%s.png", entry->rank ? entry->rank : "",
+      entry->rank ? "-" : "", entry->picture + 1, result->name, kernel);
   path = g_build_filename (eval->output, entry->triptych, NULL);
   return media_write_png (path, result->height, result->width * 3 + 2 * gap, pixels, error);
 }
@@ -171,7 +173,8 @@ take_result (gpointer data, const EvaluateResult *result, GError **error)
     .kernel = result->kernel,
     .measurement = result->measurement,
   };
-  return !eval->output || !settings_flag (eval->settings, "all") || write_triptych (eval, result, entry, error);
+  return !eval->output || !settings_flag (eval->settings, "all")
+         || write_triptych (eval, result, entry, error);
 }
 
 /* In the second pass: are pictures of this one wanted? Skips its entries where not. */
@@ -216,8 +219,8 @@ skip_bad (Eval *eval, const char *path, GError *cause, GError **error)
   }
   if (eval->bad->len <= eval->max_bad)
     return TRUE;
-  g_set_error (error, TRAIN_ERROR, EXIT_DATA, "more than %u bad pictures: mend or remove them, or raise --max-bad",
-      eval->max_bad);
+  g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+      "more than %u bad pictures: mend or remove them, or raise --max-bad", eval->max_bad);
   return FALSE;
 }
 
@@ -226,13 +229,15 @@ static gboolean
 take_sharp (guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
 {
   Eval *eval = data;
-  g_autofree char *name = frame ? g_strdup_printf ("%s-%u", eval->name->str, frame) : g_strdup (eval->name->str);
+  g_autofree char *name
+      = frame ? g_strdup_printf ("%s-%u", eval->name->str, frame) : g_strdup (eval->name->str);
   char count[32];
   gboolean done;
 
   g_snprintf (count, sizeof count, "%u pictures", eval->picture);
   progress_update (&eval->progress, file, count);
-  done = !wanted (eval) || evaluate_sharp (&eval->evaluation, name, height, width, rgb, &eval->metrics, error);
+  done
+      = !wanted (eval) || evaluate_sharp (&eval->evaluation, name, height, width, rgb, &eval->metrics, error);
   eval->picture++;
   return done;
 }
@@ -268,7 +273,8 @@ typedef struct
 } Picture;
 
 static gboolean
-keep_picture (guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
+keep_picture (guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data,
+    GError **error)
 {
   Picture *picture = data;
 
@@ -318,7 +324,8 @@ go_through_pairs (Eval *eval, char *const *folders, GError **error)
     g_autofree char *name = g_path_get_basename (files[i]);
     GError *cause = NULL;
 
-    if (!take_pair (eval, files[i], files[n + i], name, kernel[i], &cause) && !skip_bad (eval, files[i], cause, error))
+    if (!take_pair (eval, files[i], files[n + i], name, kernel[i], &cause)
+        && !skip_bad (eval, files[i], cause, error))
       return FALSE;
     progress_update (&eval->progress, i + 1, NULL);
   }
@@ -388,8 +395,8 @@ append_field (GString *text, const char *field)
 static gboolean
 write_csv (const Eval *eval, GError **error)
 {
-  static const Metric columns[] = { METRIC_PSNR_BLURRED, METRIC_PSNR, METRIC_SSIM_BLURRED, METRIC_SSIM, METRIC_MSE,
-    METRIC_MAE };
+  static const Metric columns[]
+      = { METRIC_PSNR_BLURRED, METRIC_PSNR, METRIC_SSIM_BLURRED, METRIC_SSIM, METRIC_MSE, METRIC_MAE };
   g_autoptr (GString) text = g_string_new ("picture,kernel,sigma,psnr_blurred,psnr,ssim_blurred,ssim,mse,mae,"
                                            "triptych\n");
   g_autofree char *path = g_build_filename (eval->output, "eval.csv", NULL);
@@ -495,9 +502,9 @@ eval_command (int argc, char **argv, GError **error)
   g_auto (Eval) eval = { 0 };
 
   eval.settings = settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "DATA… --weights FILE",
-      "Measures weights on whole pictures, 8-bit in and out, as the element runs them. DATA is a folder of pairs\n"
-      "(sharp/ and blur/ with equal names) or sharp pictures, videos and folders of them, each blurred with each\n"
-      "of the three kernels. PSNR and SSIM are means over pictures; a picture's PSNR counts 100 dB at most.",
+      "Measures weights on whole pictures, 8-bit in and out, as the element runs them. DATA is folders of\n"
+      "pairs (sharp/ and blur/ with equal names) or sharp pictures, videos and folders of them, each blurred\n"
+      "with each of the kernels. PSNR and SSIM are means over pictures; a picture's PSNR counts 100 dB at most.",
       NULL, error);
   if (!eval.settings)
     return EXIT_DONE;

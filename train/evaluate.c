@@ -6,7 +6,8 @@
 gboolean
 evaluate_is_pairs (const char *path)
 {
-  g_autofree char *sharp = g_build_filename (path, "sharp", NULL), *blur = g_build_filename (path, "blur", NULL);
+  g_autofree char *sharp = g_build_filename (path, "sharp", NULL),
+                  *blur = g_build_filename (path, "blur", NULL);
 
   return g_file_test (sharp, G_FILE_TEST_IS_DIR) && g_file_test (blur, G_FILE_TEST_IS_DIR);
 }
@@ -47,10 +48,8 @@ measure (const Evaluation *evaluation, int height, int width, const guint8 *blur
   measurement->exact = mse == 0; /* an exact zero: a sum of whole numbers */
   value[METRIC_MSE] = du_loss (DU_LOSS_MSE, 0, 1, height, width, 3, predicted, truth, NULL);
   value[METRIC_MAE] = du_loss (DU_LOSS_MAE, 0, 1, height, width, 3, predicted, truth, NULL);
-  value[METRIC_LOSS] = evaluation->loss == DU_LOSS_MSE   ? value[METRIC_MSE]
-                       : evaluation->loss == DU_LOSS_MAE ? value[METRIC_MAE]
-                                                         : du_loss (evaluation->loss, evaluation->loss_epsilon, 1,
-                                                             height, width, 3, predicted, truth, NULL);
+  value[METRIC_LOSS]
+      = du_loss (evaluation->loss, evaluation->loss_epsilon, 1, height, width, 3, predicted, truth, NULL);
   value[METRIC_PSNR] = metrics_psnr (mse);
   value[METRIC_SSIM] = metrics_ssim8 (height, width, predicted8, sharp);
   value[METRIC_PSNR_BLURRED] = metrics_psnr (metrics_mse8 (n, blurred, sharp));
@@ -116,14 +115,17 @@ evaluate_dataset (const Evaluation *evaluation, Dataset *dataset, DatasetKind ki
     return out_of_memory (height, width, error);
   for (guint i = 0; i < n; i++) {
     DatasetItem item;
+    gboolean done;
 
     if (!dataset_batch (dataset, &order, i, 1, input, target, &item, error))
       return FALSE;
     metrics_to_8bit (samples, target, sharp);
     metrics_to_8bit (samples, input, blurred);
-    if (kind == DATASET_AS_IS
-            ? !evaluate_pair (evaluation, item.name, item.kernel, height, width, blurred, sharp, metrics, error)
-            : !evaluate_sharp (evaluation, item.name, height, width, sharp, metrics, error))
+    if (kind == DATASET_ON_THE_FLY)
+      done = evaluate_sharp (evaluation, item.name, height, width, sharp, metrics, error);
+    else
+      done = evaluate_pair (evaluation, item.name, item.kernel, height, width, blurred, sharp, metrics, error);
+    if (!done)
       return FALSE;
   }
   return TRUE;
@@ -151,8 +153,8 @@ print_line (const char *name, const MetricsSum *sum)
 void
 evaluate_print (const Metrics *metrics, const SynthKernel *kernels)
 {
-  g_print ("%-16s %8s %9s %9s %8s %9s %9s %6s\n", "blur", "pictures", "PSNR in", "PSNR out", "gain", "SSIM in",
-      "SSIM out", "exact");
+  g_print ("%-16s %8s %9s %9s %8s %9s %9s %6s\n", "blur", "pictures", "PSNR in", "PSNR out", "gain",
+      "SSIM in", "SSIM out", "exact");
   for (guint k = 0; k < metrics->n_kernels; k++) {
     char name[32];
 

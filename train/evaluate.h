@@ -42,8 +42,8 @@ gboolean evaluate_pair (const Evaluation *evaluation, const char *name, int kern
 gboolean evaluate_sharp (const Evaluation *evaluation, const char *name, int height, int width,
     const guint8 *sharp, Metrics *metrics, GError **error);
 /* Of a data set, or a subset of it (NULL = all): pairs as they are, sharp material with each kernel. */
-gboolean evaluate_dataset (const Evaluation *evaluation, Dataset *dataset, DatasetKind kind, const guint *subset,
-    guint n_subset, Metrics *metrics, GError **error);
+gboolean evaluate_dataset (const Evaluation *evaluation, Dataset *dataset, DatasetKind kind,
+    const guint *subset, guint n_subset, Metrics *metrics, GError **error);
 
 /* --kernels into the options; list, g_free, holds what they point to. */
 gboolean evaluate_kernels (const char *text, SynthKernel **list, SynthOptions *synth, GError **error);

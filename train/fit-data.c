@@ -47,8 +47,9 @@ fit_open_data (Fit *fit, GError **error)
   }
   if (plan->kind == DATASET_AS_IS && !evaluate_is_pairs (data[0])) {
     g_set_error (error, TRAIN_ERROR, EXIT_DATA,
-        "%s has no folders sharp/ and blur/: make them with 'deblurunet-train synth', or give --on-the-fly for "
-        "sharp material", data[0]);
+        "%s has no folders sharp/ and blur/: make them with 'deblurunet-train synth', or give --on-the-fly "
+        "for sharp material",
+        data[0]);
     return FALSE;
   }
   fit->data = dataset_open (plan->kind, data, &plan->synth, plan->max_bad, error);
@@ -77,8 +78,9 @@ fit_open_data (Fit *fit, GError **error)
     return FALSE;
   }
   if (plan->crop_height > height || plan->crop_width > width) {
-    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--crop=%dx%d is larger than the pictures, %dx%d (height x width)",
-        plan->crop_height, plan->crop_width, height, width);
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
+        "--crop=%dx%d is larger than the pictures, %dx%d (height x width)", plan->crop_height,
+        plan->crop_width, height, width);
     return FALSE;
   }
   if (plan->batch > fit->n_train)

@@ -50,7 +50,8 @@ recompute_statistics (Fit *fit, GError **error)
   return du_trainer_bn_end (fit->trainer, error);
 }
 
-/* As EvaluatePredict; sizes that are no multiples of the network's are padded with their last row and column. */
+/* As EvaluatePredict; sizes that are no multiples of the network's are padded with their last row and
+ * column. */
 static gboolean
 predict (gpointer data, int height, int width, const guint8 *blurred, float *predicted, GError **error)
 {
@@ -74,7 +75,8 @@ predict (gpointer data, int height, int width, const guint8 *blurred, float *pre
   if (!du_trainer_predict (fit->trainer, fit_uses_ema (fit), 1, rows, columns, padded, padded, error))
     return FALSE;
   for (int y = 0; y < height; y++)
-    memcpy (predicted + (gsize) y * width * 3, padded + (gsize) y * columns * 3, (gsize) width * 3 * sizeof (float));
+    memcpy (predicted + (gsize) y * width * 3, padded + (gsize) y * columns * 3,
+        (gsize) width * 3 * sizeof (float));
   return TRUE;
 }
 
@@ -106,7 +108,8 @@ evaluation_init (Fit *fit, Evaluation *evaluation)
 static gboolean
 validate (Fit *fit, EpochRecord *record, GError **error)
 {
-  guint pictures = fit->n_validation * (fit->validation_kind == DATASET_AS_IS ? 1 : fit->plan.synth.n_kernels);
+  guint pictures
+      = fit->n_validation * (fit->validation_kind == DATASET_AS_IS ? 1 : fit->plan.synth.n_kernels);
   Evaluation evaluation;
   Metrics metrics;
 
@@ -148,7 +151,8 @@ measure_training (Fit *fit, EpochRecord *record, GError **error)
   blurred = g_try_new (guint8, samples);
   sharp = g_try_new (guint8, samples);
   if (!input || !target || !blurred || !sharp) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to measure a picture of %dx%d", width, height);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to measure a picture of %dx%d", width,
+        height);
     return FALSE;
   }
   evaluation_init (fit, &evaluation);
@@ -203,12 +207,14 @@ provenance (const Fit *fit, const EpochRecord *record)
   }
   add_metadata (metadata, "data_sha256", "%s", fit->digest);
   add_metadata (metadata, "training_pictures", "%u", fit->n_train);
-  add_metadata (metadata, "training_blur", "%s", plan->kind == DATASET_ON_THE_FLY ? "on the fly" : "as given");
+  add_metadata (metadata, "training_blur", "%s",
+      plan->kind == DATASET_ON_THE_FLY ? "on the fly" : "as given");
   add_metadata (metadata, "training_epochs", "%u", fit->state.epoch + 1);
   add_metadata (metadata, "training_steps", "%" G_GUINT64_FORMAT, fit->state.batches);
   add_metadata (metadata, "training_batch", "%ux%dx%d", plan->batch, height, width);
   add_metadata (metadata, "training_loss", "%s", du_loss_name (plan->trainer.loss));
-  add_metadata (metadata, "training_schedule", "%s from %g", settings_text (fit->settings, "schedule"), plan->rate);
+  add_metadata (metadata, "training_schedule", "%s from %g", settings_text (fit->settings, "schedule"),
+      plan->rate);
   add_metadata (metadata, "training_precision", "%s", du_trainer_precision (fit->trainer));
   add_metadata (metadata, "training_ema", "%g", plan->trainer.ema_decay);
   add_metadata (metadata, "training_seed", "%" G_GUINT64_FORMAT, plan->seed);
@@ -249,8 +255,8 @@ print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
   if (fit->plan.epochs != G_MAXUINT)
     g_string_append_printf (line, "/%u", fit->plan.epochs);
   g_string_append_printf (line,
-      "  step %.0f  lr %.2e  loss %.4g  train mse %.3e psnr %.2f mae %.4f ssim %.4f  val mse %.3e psnr %.2f mae %.4f "
-      "ssim %.4f ",
+      "  step %.0f  lr %.2e  loss %.4g  train mse %.3e psnr %.2f mae %.4f ssim %.4f  val mse %.3e psnr %.2f "
+      "mae %.4f ssim %.4f ",
       record->steps, record->rate, record->train_loss, record->train[METRIC_MSE], record->train[METRIC_PSNR],
       record->train[METRIC_MAE], record->train[METRIC_SSIM], record->validation[METRIC_MSE],
       record->validation[METRIC_PSNR], record->validation[METRIC_MAE], record->validation[METRIC_SSIM]);

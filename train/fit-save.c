@@ -140,8 +140,8 @@ fit_load_checkpoint (const char *folder, Checkpoint *checkpoint, GKeyFile *file,
     return FALSE;
   if (g_key_file_load_from_data (file, checkpoint->header, (gsize) -1, G_KEY_FILE_NONE, &cause))
     return TRUE;
-  g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS, "%s: the newest checkpoint's header cannot be read: %s", folder,
-      cause->message);
+  g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS, "%s: the newest checkpoint's header cannot be read: %s",
+      folder, cause->message);
   return FALSE;
 }
 
@@ -152,7 +152,8 @@ fit_restore (Fit *fit, const Checkpoint *checkpoint, GKeyFile *file, GError **er
 
   for (int i = 0; i < CHECKPOINT_BLOCKS; i++)
     if (checkpoint->count[i] != fit->host.count[i]) {
-      g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS, "%s: the checkpoint belongs to another network", fit->folder);
+      g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS, "%s: the checkpoint belongs to another network",
+          fit->folder);
       return FALSE;
     }
   if (!fit_state_restore (&fit->state, file, error))
@@ -172,17 +173,19 @@ fit_roll_back (Fit *fit, const char *why, GError **error)
   progress_end (&fit->progress);
   if (rollbacks > ROLLBACKS_BORNE) {
     g_set_error (error, TRAIN_ERROR, EXIT_DIVERGED,
-        "the training diverged %u times (%s), last at %g times the rate of --lr: begin anew with a lower --lr, "
-        "--warmup or --clip; the last good state stays in %s", rollbacks, why, fit->state.rate_scale, fit->folder);
+        "the training diverged %u times (%s), last at %g times the rate of --lr: begin anew with a lower "
+        "--lr, --warmup or --clip; the last good state stays in %s",
+        rollbacks, why, fit->state.rate_scale, fit->folder);
     return FALSE;
   }
   fit_account (fit);
-  if (!fit_load_checkpoint (fit->folder, &checkpoint, file, error) || !fit_restore (fit, &checkpoint, file, error))
+  if (!fit_load_checkpoint (fit->folder, &checkpoint, file, error)
+      || !fit_restore (fit, &checkpoint, file, error))
     return FALSE;
   fit->state.rollbacks = rollbacks;
   fit->state.rate_scale = scale;
   fit->clock = g_get_monotonic_time ();
-  g_printerr ("warning: %s; back to step %" G_GUINT64_FORMAT " with %g times the rate\n", why, fit->state.batches,
-      scale);
+  g_printerr ("warning: %s; back to step %" G_GUINT64_FORMAT " with %g times the rate\n", why,
+      fit->state.batches, scale);
   return TRUE;
 }

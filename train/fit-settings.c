@@ -88,13 +88,13 @@ Settings *
 fit_settings_parse (int argc, char **argv, GError **error)
 {
   return settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "DATA… -o PATH",
-      "Trains the network. DATA is a folder of pairs as synth makes it (sharp/ and blur/), or with --on-the-fly\n"
-      "sharp pictures, videos and folders of them. What is not given is the paper's: whole pictures of 448x256,\n"
-      "Adam with 0.001, MSE, 25 epochs, early stopping and rate reduction on the validation MSE (of the unrounded\n"
-      "output; the paper names neither the batch nor the callbacks' numbers). PSNR and SSIM are those of the\n"
-      "output clipped and rounded to 8 bit, means over pictures, at most 100 dB each.",
-      "The weights of the best validation MSE are in PATH/weights.safetensors, the epochs in PATH/history.csv.\n"
-      "SIGINT and SIGTERM save a checkpoint first; --resume goes on bit-identically on the CPU.",
+      "Trains the network. DATA is folders of pairs as synth makes them (sharp/ and blur/), or with\n"
+      "--on-the-fly sharp pictures, videos and folders of them. What is not given is the paper's: whole pictures\n"
+      "of 448x256, Adam with 0.001, MSE, 25 epochs, early stopping and rate reduction on the validation MSE (of\n"
+      "the unrounded output; the paper names neither the batch nor the callbacks' numbers). PSNR and SSIM are\n"
+      "those of the output clipped and rounded to 8 bit, means over pictures, at most 100 dB each.",
+      "The weights of the best validation MSE are in PATH/weights.safetensors, the epochs in\n"
+      "PATH/history.csv. SIGINT and SIGTERM save a checkpoint first; --resume goes on bit-identically on the CPU.",
       error);
 }
 

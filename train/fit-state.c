@@ -27,7 +27,8 @@ fit_state_init (FitState *state, const Settings *settings)
   early_stopping_init (&state->stopping, patience > 0 ? (guint) patience : G_MAXUINT,
       settings_number (settings, "early-stopping-min-delta"));
   reduce_on_plateau_init (&state->plateau, settings_number (settings, "plateau-factor"),
-      (guint) settings_integer (settings, "plateau-patience"), settings_number (settings, "plateau-min-delta"),
+      (guint) settings_integer (settings, "plateau-patience"),
+      settings_number (settings, "plateau-min-delta"),
       (guint) settings_integer (settings, "plateau-cooldown"), settings_number (settings, "min-lr"));
 }
 
@@ -98,8 +99,8 @@ fit_state_store (const FitState *state, GKeyFile *file)
   for (guint i = 0; i < state->history->len; i++) {
     g_autofree char *key = g_strdup_printf ("epoch-%u", i + 1);
 
-    g_key_file_set_double_list (file, HISTORY, key, (double *) &g_array_index (state->history, EpochRecord, i),
-        RECORD_NUMBERS);
+    g_key_file_set_double_list (file, HISTORY, key,
+        (double *) &g_array_index (state->history, EpochRecord, i), RECORD_NUMBERS);
   }
 }
 
@@ -158,7 +159,8 @@ append_number (GString *text, double number)
 gboolean
 fit_history_save (const FitState *state, const FitPlan *plan, const char *path, GError **error)
 {
-  g_autoptr (GString) text = g_string_new ("epoch,steps,learning_rate,seconds,validation_seconds,waiting_seconds,train_step_loss");
+  g_autoptr (GString) text
+      = g_string_new ("epoch,steps,learning_rate,seconds,validation_seconds,waiting_seconds,train_step_loss");
 
   for (int m = 0; m <= METRIC_SSIM; m++)
     g_string_append_printf (text, ",train_%s", metric_names[m]);

@@ -54,10 +54,12 @@ double
 fit_rate_now (const Fit *fit)
 {
   const FitPlan *plan = &fit->plan;
-  double rate = plan->schedule == SCHEDULE_PLATEAU  ? fit->state.rate
-                : plan->schedule == SCHEDULE_COSINE ? cosine_rate (plan->rate, plan->min_rate, run_progress (fit))
-                                                    : plan->rate;
+  double rate = plan->rate;
 
+  if (plan->schedule == SCHEDULE_PLATEAU)
+    rate = fit->state.rate;
+  else if (plan->schedule == SCHEDULE_COSINE)
+    rate = cosine_rate (plan->rate, plan->min_rate, run_progress (fit));
   return rate * fit->state.rate_scale * warmup_factor (fit->state.batches, plan->warmup);
 }
 
@@ -121,7 +123,8 @@ step (Fit *fit, Loader *loader, int height, int width, double rate, DuStepResult
   if (!loader_next (loader, &input, &target, &items, error))
     return FALSE;
   state->waiting_seconds += (double) (g_get_monotonic_time () - asked) / G_USEC_PER_SEC;
-  if (!du_trainer_step (fit->trainer, (int) fit->plan.batch, height, width, input, target, rate, result, error))
+  if (!du_trainer_step (fit->trainer, (int) fit->plan.batch, height, width, input, target, rate, result,
+          error))
     return FALSE;
   if (result->skipped) {
     state->skipped_in_row++;
@@ -166,11 +169,13 @@ run_epoch (Fit *fit, GError **error)
       return EPOCH_FAILED;
     }
     if (state->skipped_in_row >= SKIPS_BORNE)
-      return fit_roll_back (fit, "the loss or its gradient is not finite", error) ? EPOCH_AGAIN : EPOCH_FAILED;
+      return fit_roll_back (fit, "the loss or its gradient is not finite", error) ? EPOCH_AGAIN
+                                                                                  : EPOCH_FAILED;
     if (!result.skipped)
       show_step (fit, &result, rate, begun, first);
     if ((double) (g_get_monotonic_time () - fit->saved) >= fit->plan.checkpoint_minutes * 60 * G_USEC_PER_SEC
-        && !state->skipped_in_row && state->position < fit->steps_per_epoch && !fit_save_checkpoint (fit, FALSE, error))
+        && !state->skipped_in_row && state->position < fit->steps_per_epoch
+        && !fit_save_checkpoint (fit, FALSE, error))
       return EPOCH_FAILED;
   }
   progress_end (&fit->progress);
@@ -195,8 +200,8 @@ print_end (const Fit *fit)
 
     evaluate_kernel_name (&fit->plan.synth.kernels[k], name);
     if (isfinite (best->kernel_psnr[k]))
-      g_print ("  %-16s %6.2f -> %6.2f dB  (%+.2f)\n", name, best->kernel_psnr_blurred[k], best->kernel_psnr[k],
-          best->kernel_psnr[k] - best->kernel_psnr_blurred[k]);
+      g_print ("  %-16s %6.2f -> %6.2f dB  (%+.2f)\n", name, best->kernel_psnr_blurred[k],
+          best->kernel_psnr[k], best->kernel_psnr[k] - best->kernel_psnr_blurred[k]);
   }
   g_print ("weights: %s\n", fit->weights_path);
 }
@@ -235,14 +240,16 @@ prepare (Fit *fit, GError **error)
     stored = g_key_file_get_string (file, "run", "data", NULL);
     if (g_strcmp0 (stored, fit->digest) != 0) {
       g_set_error (error, TRAIN_ERROR, EXIT_DATA,
-          "the data changed since the checkpoint in %s was written: bring the old data back, or begin anew with "
-          "--init=%s", fit->folder, fit->weights_path);
+          "the data changed since the checkpoint in %s was written: bring the old data back, or begin anew "
+          "with --init=%s",
+          fit->folder, fit->weights_path);
       return FALSE;
     }
     /* The checkpoint's parameters follow; these only have the right size. */
     parameters = g_steal_pointer (&checkpoint.block[CHECKPOINT_PARAMETERS]);
     if (checkpoint.count[CHECKPOINT_PARAMETERS] != du_config_n_parameters (&fit->plan.trainer.config)) {
-      g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS, "%s: the checkpoint belongs to another network", fit->folder);
+      g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS, "%s: the checkpoint belongs to another network",
+          fit->folder);
       return FALSE;
     }
   } else if (!fit_start_weights (fit, &parameters, error)) {
@@ -277,8 +284,8 @@ print_start (const Fit *fit)
   int height, width;
 
   fit_batch_size (fit, &height, &width);
-  g_print ("network: base width %d, bn %s, head %s: %" G_GSIZE_FORMAT " parameters; %s %s\n", config->base_width,
-      *bn ? bn : "none", du_head_name (config->head), du_config_n_parameters (config),
+  g_print ("network: base width %d, bn %s, head %s: %" G_GSIZE_FORMAT " parameters; %s %s\n",
+      config->base_width, *bn ? bn : "none", du_head_name (config->head), du_config_n_parameters (config),
       du_trainer_backend (fit->trainer), du_trainer_precision (fit->trainer));
   g_print ("data: %u pictures to train, %u to validate; %" G_GUINT64_FORMAT " steps of %u %dx%d an epoch\n",
       fit->n_train, fit->n_validation, fit->steps_per_epoch, fit->plan.batch, width, height);
@@ -301,7 +308,8 @@ fit_command (int argc, char **argv, GError **error)
       || !write_description (&fit, error))
     return EXIT_USAGE;
   print_start (&fit);
-  while (((fit.state.epoch < fit.plan.epochs && !fit.state.stopped && !time_is_up (&fit)) || fit.state.position)
+  while (((fit.state.epoch < fit.plan.epochs && !fit.state.stopped && !time_is_up (&fit))
+             || fit.state.position)
          && (end == EPOCH_OVER || end == EPOCH_AGAIN))
     end = run_epoch (&fit, error);
   if (end == EPOCH_FAILED)

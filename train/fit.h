@@ -41,8 +41,8 @@ void fit_plan_clear (FitPlan *plan);
 /* -o: a folder, or the path of the weights, beside which the run's folder then stands. */
 gboolean fit_paths (const Settings *settings, char **folder, char **weights, GError **error);
 
-/* What is known of an epoch when it is over: a line of the history. All numbers are doubles, so that the record
- * can be kept as a list of them. */
+/* What is known of an epoch when it is over: a line of the history. All numbers are doubles, so that the
+ * record can be kept as a list of them. */
 typedef struct
 {
   double epoch; /* from 1 */

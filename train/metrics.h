@@ -1,7 +1,7 @@
 /* Quality of pictures against the truth, one by one and as means, over all and per kernel.
  *
- * Every mean is over pictures: of the PSNR of each, not the PSNR of a mean. PSNR and SSIM belong to the picture
- * as it is stored, clipped to [0,1] and rounded to 8 bit; MSE, MAE and loss to the values as given.
+ * Every mean is over pictures: of the PSNR of each, not the PSNR of a mean. PSNR and SSIM belong to the
+ * picture as it is stored, clipped to [0,1] and rounded to 8 bit; MSE, MAE and loss to the values as given.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef METRICS_H

@@ -1,5 +1,5 @@
-/* When to lower the learning rate and when to stop: Keras's callbacks on a monitored value that is better when
- * smaller, and rates that follow a curve.
+/* When to lower the learning rate and when to stop: Keras's callbacks on a monitored value that is better
+ * when smaller, and rates that follow a curve.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef SCHEDULE_H
@@ -7,7 +7,8 @@
 
 #include <glib.h>
 
-/* keras.callbacks.EarlyStopping, mode "min". Restoring the best weights is the caller's: best_epoch says which. */
+/* keras.callbacks.EarlyStopping, mode "min". Restoring the best weights is the caller's: best_epoch says
+ * which. */
 typedef struct
 {
   guint patience;   /* epochs without improvement that are borne */
@@ -37,7 +38,8 @@ void reduce_on_plateau_init (ReduceOnPlateau *plateau, double factor, guint pati
 /* At the end of an epoch: the learning rate of the next one. */
 double reduce_on_plateau_epoch (ReduceOnPlateau *plateau, double rate, double value);
 
-/* Half a cosine from rate at progress 0 down to min_rate at 1 (Loshchilov & Hutter 2017, eq. 5, one cycle). */
+/* Half a cosine from rate at progress 0 down to min_rate at 1 (Loshchilov & Hutter 2017, eq. 5, one
+ * cycle). */
 double cosine_rate (double rate, double min_rate, double progress);
 /* Factor of the rate for a step counted from 0: rises in equal parts to 1 at step warmup - 1. */
 double warmup_factor (guint64 step, guint64 warmup);

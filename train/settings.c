@@ -157,11 +157,13 @@ settings_parse (const SettingEntry *entries, guint n, int argc, char **argv, con
     settings->values[i] = texts_new ();
     if (entry->initial)
       set (settings, i, entry->initial);
-    list[i] = (GOptionEntry){ entry->name, entry->letter, entry->kind == SETTING_FLAG ? G_OPTION_FLAG_NO_ARG : 0,
-      G_OPTION_ARG_CALLBACK, (gpointer) take, help, entry->choices ? entry->choices : entry->argument };
+    list[i]
+        = (GOptionEntry){ entry->name, entry->letter, entry->kind == SETTING_FLAG ? G_OPTION_FLAG_NO_ARG : 0,
+            G_OPTION_ARG_CALLBACK, (gpointer) take, help, entry->choices ? entry->choices : entry->argument };
   }
   list[n] = (GOptionEntry){ "help", 'h', 0, G_OPTION_ARG_NONE, &help_wanted, "Show this help", NULL };
-  list[n + 1] = (GOptionEntry){ G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_CALLBACK, (gpointer) take_operand, NULL, NULL };
+  list[n + 1] = (GOptionEntry){ G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_CALLBACK, (gpointer) take_operand,
+    NULL, NULL };
   g_option_group_add_entries (group, list);
   g_option_context_set_main_group (context, group);
   /* GOption's own --help would end the process. */

@@ -1,4 +1,5 @@
-/* Settings of a command as one table: parsing, checks of range, help, and a text form that a checkpoint keeps.
+/* Settings of a command as one table: parsing, checks of range, help, and a text form that a checkpoint
+ * keeps.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef SETTINGS_H
