@@ -5,27 +5,13 @@
 
 #include <string.h>
 
-/* 7763491 -> "7,763,491"; g_free. */
-static char *
-with_commas (gsize value)
-{
-  g_autofree char *digits = g_strdup_printf ("%" G_GSIZE_FORMAT, value);
-  GString *text = g_string_new (digits);
-
-  for (gssize at = (gssize) text->len - 3; at > 0; at -= 3)
-    g_string_insert_c (text, at, ',');
-  return g_string_free (text, FALSE);
-}
-
-/* One line of the paper's Table 1: a count of float32 parameters and their size, as Keras prints them. */
+/* One line of the paper's Table 1: a count of float32 parameters and their size. */
 static void
 print_count (const char *what, gsize count)
 {
-  g_autofree char *number = with_commas (count);
-  double bytes = count * (double) sizeof (float);
+  g_autofree char *number = parameters_text (count), *size = parameters_size (count);
 
-  g_print ("%-22s %12s  (%.2f %s)\n", what, number, bytes >= 1 << 20 ? bytes / (1 << 20) : bytes / (1 << 10),
-      bytes >= 1 << 20 ? "MB" : "KB");
+  g_print ("%-22s %12s  (%s)\n", what, number, size);
 }
 
 static void
@@ -43,7 +29,7 @@ print_network (const DuConfig *config, int height, int width)
     du_config_layer (config, i, height, width, &layer);
     g_autofree char *reads = g_strconcat (layer.input, layer.skip ? ", " : NULL, layer.skip, NULL);
     g_autofree char *size = g_strdup_printf ("%dx%dx%d", layer.height, layer.width, layer.channels);
-    g_autofree char *parameters = with_commas (layer.parameters);
+    g_autofree char *parameters = parameters_text (layer.parameters);
     g_print ("%-11s %-21s %-24s %14s %10s\n", layer.name, layer.operation, reads, size, parameters);
   }
   g_print ("\n");

@@ -94,23 +94,31 @@ picture_read_png (GBytes *file, int *height, int *width, GError **error)
   return g_steal_pointer (&rgba);
 }
 
-gboolean
-media_write_png (const char *path, int height, int width, const guint8 *rgb, GError **error)
+GBytes *
+picture_to_png (int height, int width, const guint8 *rgb, GError **error)
 {
   png_image image
       = { .version = PNG_IMAGE_VERSION, .width = width, .height = height, .format = PNG_FORMAT_RGB };
   png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX (image);
   g_autofree guint8 *png = g_try_malloc (size);
-  g_autoptr (GError) reason = NULL;
 
-  if (!png || !png_image_write_to_memory (&image, png, &size, 0, rgb, 0, NULL)) {
-    g_set_error (error, TRAIN_ERROR, EXIT_IO, "picture '%s' cannot be made: %s", path,
-        png ? image.message : "not enough memory");
-    return FALSE;
-  }
-  if (!g_file_set_contents_full (path, (const char *) png, size, G_FILE_SET_CONTENTS_CONSISTENT, 0666, &reason)) {
-    g_set_error (error, TRAIN_ERROR, EXIT_IO, "picture '%s' cannot be written: %s", path, reason->message);
-    return FALSE;
-  }
-  return TRUE;
+  if (png && png_image_write_to_memory (&image, png, &size, 0, rgb, 0, NULL))
+    return g_bytes_new_take (g_steal_pointer (&png), size);
+  g_set_error (error, TRAIN_ERROR, EXIT_IO, "cannot be made: %s", png ? image.message : "not enough memory");
+  return NULL;
+}
+
+gboolean
+media_write_png (const char *path, int height, int width, const guint8 *rgb, GError **error)
+{
+  g_autoptr (GError) reason = NULL;
+  g_autoptr (GBytes) png = picture_to_png (height, width, rgb, &reason);
+  gsize size = 0;
+  const char *data = png ? g_bytes_get_data (png, &size) : NULL;
+
+  if (png && g_file_set_contents_full (path, data, (gssize) size, G_FILE_SET_CONTENTS_CONSISTENT, 0666, &reason))
+    return TRUE;
+  g_set_error (error, TRAIN_ERROR, EXIT_IO, png ? "picture '%s' cannot be written: %s" : "picture '%s' %s", path,
+      reason->message);
+  return FALSE;
 }

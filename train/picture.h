@@ -24,4 +24,7 @@ PictureFacts picture_read_jpeg (GBytes *file);
  * by a component. Refused (EXIT_DATA, the reason alone) where it is damaged or its size is. */
 guint8 *picture_read_png (GBytes *file, int *height, int *width, GError **error);
 
+/* 8-bit RGB [height, width, 3] as a PNG file's bytes; EXIT_IO, the reason alone. */
+GBytes *picture_to_png (int height, int width, const guint8 *rgb, GError **error);
+
 #endif

@@ -60,6 +60,26 @@ options_parse (const char *arguments, const char *summary, const GOptionEntry *e
   return TRUE;
 }
 
+char *
+parameters_text (gsize count)
+{
+  g_autofree char *digits = g_strdup_printf ("%" G_GSIZE_FORMAT, count);
+  GString *text = g_string_new (digits);
+
+  for (gssize at = (gssize) text->len - 3; at > 0; at -= 3)
+    g_string_insert_c (text, at, ',');
+  return g_string_free (text, FALSE);
+}
+
+char *
+parameters_size (gsize count)
+{
+  double bytes = count * (double) sizeof (float);
+
+  return g_strdup_printf ("%.2f %s", bytes >= 1 << 20 ? bytes / (1 << 20) : bytes / (1 << 10),
+      bytes >= 1 << 20 ? "MB" : "KB");
+}
+
 static volatile sig_atomic_t caught;
 
 static void

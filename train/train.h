@@ -38,6 +38,11 @@ ExitCode fit_command (int argc, char **argv, GError **error);
 ExitCode eval_command (int argc, char **argv, GError **error);
 ExitCode info_command (int argc, char **argv, GError **error);
 
+/* A count of parameters, 7763491 -> "7,763,491", and their size as float32, "29.62 MB", as Keras prints them.
+ * g_free. */
+char *parameters_text (gsize count);
+char *parameters_size (gsize count);
+
 /* First SIGINT or SIGTERM: this returns its number from then on; the long loops poll it at every step, save
  * and return with interrupted_exit_code(). A second signal ends the process at once. */
 int interrupted (void);
