@@ -5,11 +5,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 
-build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libjansson-dev libdnnl-dev
+build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libjansson-dev libdnnl-dev libpng-dev
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev"
 run="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-plugins-ugly gstreamer1.0-libav"
-check="clang libclang-rt-14-dev python3 python3-numpy python3-torch python3-opencv valgrind binutils util-linux"
+check="clang libclang-rt-14-dev python3 python3-numpy python3-torch python3-opencv valgrind binutils
+  util-linux libcairo2-dev"
 
 case "${1:-}" in
   demo) wanted="$build $run" ;;

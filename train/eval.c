@@ -2,10 +2,11 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
-#include "evaluate.h"
+#include "eval-report.h"
 #include "media.h"
 #include "progress.h"
 #include "settings.h"
+#include "triptych.h"
 
 #include <math.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 static const SettingEntry entries[] = {
   { "weights", 'w', SETTING_PATHS, FALSE, NULL, 0, 0, NULL, "FILE", "Weights to measure" },
   { "output", 'o', SETTING_PATHS, FALSE, NULL, 0, 0, NULL, "FOLDER",
-    "Where eval.csv and the pictures blurred | deblurred | sharp go" },
+    "Where report.html, eval.csv and the pictures blurred | deblurred | sharp go" },
   { "all", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Write every picture, not only those of the most, the median and the least gain of each kernel" },
   { "kernels", 0, SETTING_TEXT, FALSE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",
@@ -30,17 +31,6 @@ static const SettingEntry entries[] = {
   { "overlap", 0, SETTING_INTEGER, FALSE, NULL, 0, 128, NULL, "PIXELS", "That neighbouring tiles share" },
 };
 /* clang-format on */
-
-/* What is remembered of a picture with one blur. */
-typedef struct
-{
-  char *name;
-  guint picture; /* in the order of decoding */
-  int kernel;
-  Measurement measurement;
-  const char *rank; /* why its triptych is wanted, NULL = it is not; static */
-  char *triptych;   /* file name, or NULL */
-} EvalEntry;
 
 typedef struct
 {
@@ -127,31 +117,18 @@ deblur (gpointer data, int height, int width, const guint8 *blurred, float *pred
   return TRUE;
 }
 
-/* blurred | deblurred | sharp, with a white gap. */
 static gboolean
 write_triptych (const Eval *eval, const EvaluateResult *result, EvalEntry *entry, GError **error)
 {
-  const guint8 *const parts[] = { result->blurred, result->predicted, result->sharp };
-  int gap = 4, width = 3 * result->width + 2 * gap;
-  gsize line = (gsize) result->width * 3;
-  g_autofree guint8 *pixels = g_try_malloc ((gsize) width * result->height * 3);
-  g_autofree char *path = NULL, *kernel = NULL;
+  g_autofree char *prefix = g_strdup_printf ("%s%s%04u", entry->rank ? entry->rank : "", entry->rank ? "-" : "",
+      entry->picture + 1);
+  g_auto (Triptych) triptych = { 0 };
 
-  if (!pixels) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for the picture of %s", result->name);
+  if (!triptych_make (&triptych, result, prefix, eval->synth.kernels, error)
+      || !triptych_save (&triptych, eval->output, error))
     return FALSE;
-  }
-  memset (pixels, 255, (gsize) width * result->height * 3);
-  for (int y = 0; y < result->height; y++)
-    for (int part = 0; part < 3; part++)
-      memcpy (pixels + ((gsize) y * width + part * (result->width + gap)) * 3, parts[part] + (gsize) y * line,
-          line);
-  kernel = result->kernel < 0 ? g_strdup ("pair")
-                              : g_strdup_printf ("sigma%g", eval->synth.kernels[result->kernel].sigma);
-  entry->triptych = g_strdup_printf ("%s%s%04u-%s-%s.png", entry->rank ? entry->rank : "",
-      entry->rank ? "-" : "", entry->picture + 1, result->name, kernel);
-  path = g_build_filename (eval->output, entry->triptych, NULL);
-  return media_write_png (path, result->height, result->width * 3 + 2 * gap, pixels, error);
+  entry->triptych = g_steal_pointer (&triptych.name);
+  return TRUE;
 }
 
 /* As EvaluateVisit. */
@@ -425,6 +402,16 @@ write_csv (const Eval *eval, GError **error)
   return text_save (path, text->str, error);
 }
 
+static gboolean
+write_report (const Eval *eval, GError **error)
+{
+  g_autoptr (GKeyFile) settings = g_key_file_new ();
+  const EvalReport report = { eval->output, eval->entries, &eval->metrics, eval->synth.kernels, eval->session, settings };
+
+  settings_store (eval->settings, settings, "settings");
+  return eval_report_save (&report, error);
+}
+
 /* ---- the command --------------------------------------------------------------------------- */
 
 static gboolean
@@ -514,17 +501,17 @@ eval_command (int argc, char **argv, GError **error)
     g_set_error (error, TRAIN_ERROR, EXIT_DATA, "nothing to measure: no picture could be read");
     return EXIT_DATA;
   }
+  rank (&eval);
   if (eval.output && !settings_flag (eval.settings, "all")) {
     Metrics kept = eval.metrics;
 
-    rank (&eval);
     eval.again = TRUE;
     if (!go_through (&eval, error))
       return EXIT_DATA;
     eval.metrics = kept;
   }
   evaluate_print (&eval.metrics, eval.synth.kernels);
-  if (eval.output && !write_csv (&eval, error))
+  if (eval.output && (!write_csv (&eval, error) || !write_report (&eval, error)))
     return EXIT_IO;
   return EXIT_DONE;
 }

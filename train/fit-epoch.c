@@ -91,6 +91,12 @@ show_picture (gpointer data, const EvaluateResult *result, GError **error)
   return TRUE;
 }
 
+static gboolean
+show_and_keep (gpointer data, const EvaluateResult *result, GError **error)
+{
+  return show_picture (data, result, error) && fit_take_sample (data, result, error);
+}
+
 static void
 evaluation_init (Fit *fit, Evaluation *evaluation)
 {
@@ -114,7 +120,9 @@ validate (Fit *fit, EpochRecord *record, GError **error)
   Metrics metrics;
 
   evaluation_init (fit, &evaluation);
+  evaluation.visit = show_and_keep;
   metrics_init (&metrics, evaluation.n_kernels);
+  g_array_set_size (fit->samples, 0);
   fit->evaluated = 0;
   progress_begin (&fit->progress, 0, pictures, "epoch %u validation", fit->state.epoch + 1);
   if (!evaluate_dataset (&evaluation, fit->validation, fit->validation_kind,
@@ -270,7 +278,7 @@ print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
   g_print ("%s  %s%s\n", line->str, duration, best ? "  best" : "");
 }
 
-/* Keras's callbacks, the history, the weights and a checkpoint. */
+/* Keras's callbacks, the history, the weights, a checkpoint and the page. */
 static gboolean
 close_epoch (Fit *fit, EpochRecord *record, GError **error)
 {
@@ -292,7 +300,7 @@ close_epoch (Fit *fit, EpochRecord *record, GError **error)
   if (best) {
     state->best = mse;
     state->best_epoch = state->epoch;
-    if (!save_weights (fit, record, error))
+    if (!save_weights (fit, record, error) || !fit_save_samples (fit, error))
       return FALSE;
   }
   fit_account (fit);
@@ -306,7 +314,8 @@ close_epoch (Fit *fit, EpochRecord *record, GError **error)
   state->loss_count = 0;
   state->epoch_seconds = 0;
   state->waiting_seconds = 0;
-  return fit_history_save (state, &fit->plan, path, error) && fit_save_checkpoint (fit, TRUE, error);
+  return fit_history_save (state, &fit->plan, path, error) && fit_save_checkpoint (fit, TRUE, error)
+         && fit_report_save (fit, error);
 }
 
 EpochEnd

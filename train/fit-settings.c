@@ -94,7 +94,8 @@ fit_settings_parse (int argc, char **argv, GError **error)
       "the unrounded output; the paper names neither the batch nor the callbacks' numbers). PSNR and SSIM are\n"
       "those of the output clipped and rounded to 8 bit, means over pictures, at most 100 dB each.",
       "The weights of the best validation MSE are in PATH/weights.safetensors, the epochs in\n"
-      "PATH/history.csv. SIGINT and SIGTERM save a checkpoint first; --resume goes on bit-identically on the CPU.",
+      "PATH/history.csv, curves, numbers and pictures in PATH/report.html. SIGINT and SIGTERM save a checkpoint\n"
+      "first; --resume goes on bit-identically on the CPU.",
       error);
 }
 

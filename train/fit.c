@@ -17,6 +17,7 @@ fit_clear (Fit *fit)
   if (fit->validation != fit->data)
     g_clear_pointer (&fit->validation, dataset_free);
   g_clear_pointer (&fit->data, dataset_free);
+  g_clear_pointer (&fit->samples, g_array_unref);
   checkpoint_clear (&fit->host);
   fit_state_clear (&fit->state);
   fit_plan_clear (&fit->plan);
@@ -203,7 +204,7 @@ print_end (const Fit *fit)
       g_print ("  %-16s %6.2f -> %6.2f dB  (%+.2f)\n", name, best->kernel_psnr_blurred[k],
           best->kernel_psnr[k], best->kernel_psnr[k] - best->kernel_psnr_blurred[k]);
   }
-  g_print ("weights: %s\n", fit->weights_path);
+  g_print ("weights: %s\nreport: %s/report.html\n", fit->weights_path, fit->folder);
 }
 
 /* ---- the command --------------------------------------------------------------------------- */
@@ -259,6 +260,8 @@ prepare (Fit *fit, GError **error)
   if (!fit->trainer || !fit_allocate_host (fit, error))
     return FALSE;
   fit_state_init (&fit->state, fit->settings);
+  fit->samples = g_array_new (FALSE, FALSE, sizeof (Triptych));
+  g_array_set_clear_func (fit->samples, (GDestroyNotify) triptych_clear);
   fit->clock = fit->saved = g_get_monotonic_time ();
   if (!resume)
     return fit_save_checkpoint (fit, FALSE, error);
@@ -318,6 +321,8 @@ fit_command (int argc, char **argv, GError **error)
     return interrupted () ? interrupted_exit_code () : EXIT_DONE;
   if (fit.state.stopped)
     g_print ("stopped early: %u epochs without gain in validation MSE\n", fit.state.stopping.wait);
+  if (!fit_report_save (&fit, error))
+    return EXIT_IO;
   print_end (&fit);
   return EXIT_DONE;
 }

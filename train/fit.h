@@ -10,6 +10,7 @@
 #include "schedule.h"
 #include "progress.h"
 #include "settings.h"
+#include "triptych.h"
 
 typedef enum
 {
@@ -107,6 +108,7 @@ typedef struct
   gint64 begun, clock, saved; /* microseconds, monotonic: process, last accounting, last checkpoint */
   Progress progress;
   guint evaluated; /* pictures, for the progress */
+  GArray *samples; /* of Triptych: some pictures of the last validation */
 } Fit;
 
 /* How an epoch ended. */
@@ -148,6 +150,14 @@ gboolean fit_roll_back (Fit *fit, const char *why, GError **error);
 /* fit-epoch.c */
 gboolean fit_uses_ema (const Fit *fit);
 EpochEnd fit_end_epoch (Fit *fit, GError **error);
+
+/* fit-report.c */
+/* Copies the result of a validation where the samples lack one of its kernel. */
+gboolean fit_take_sample (Fit *fit, const EvaluateResult *result, GError **error);
+/* Those of the best epoch, into the run's folder: the page has them from there. */
+gboolean fit_save_samples (const Fit *fit, GError **error);
+/* report.html and curves.png. EXIT_IO. */
+gboolean fit_report_save (const Fit *fit, GError **error);
 
 /* fit.c */
 double fit_rate_now (const Fit *fit);

@@ -1,0 +1,346 @@
+/* The page of a run: report.html, curves.png and some validation pictures of its best epoch.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fit.h"
+#include "page.h"
+
+#include <math.h>
+#include <string.h>
+
+enum
+{
+  PICTURES = 2,    /* of each kernel */
+  ROWS_MAX = 2000, /* of the table of epochs */
+};
+
+/* ---- pictures ---------------------------------------------------------------------------------- */
+
+gboolean
+fit_take_sample (Fit *fit, const EvaluateResult *result, GError **error)
+{
+  guint same = 0;
+  g_autofree char *begin = g_strdup_printf ("%02d-", result->kernel + 1), *prefix = NULL;
+  Triptych triptych = { 0 };
+
+  for (guint i = 0; i < fit->samples->len; i++)
+    same += g_str_has_prefix (g_array_index (fit->samples, Triptych, i).name, begin);
+  if (same >= PICTURES)
+    return TRUE;
+  prefix = g_strdup_printf ("%s%u", begin, same + 1);
+  if (!triptych_make (&triptych, result, prefix, fit->plan.synth.kernels, error))
+    return FALSE;
+  g_array_append_val (fit->samples, triptych);
+  return TRUE;
+}
+
+static char *
+sample_folder (const Fit *fit)
+{
+  return g_build_filename (fit->folder, "pictures", NULL);
+}
+
+gboolean
+fit_save_samples (const Fit *fit, GError **error)
+{
+  g_autofree char *folder = sample_folder (fit);
+
+  if (!folder_make (folder, error))
+    return FALSE;
+  for (guint i = 0; i < fit->samples->len; i++)
+    if (!triptych_save (&g_array_index (fit->samples, Triptych, i), folder, error))
+      return FALSE;
+  return TRUE;
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (*(char *const *) a, *(char *const *) b);
+}
+
+/* From the files: a run that is taken up again has them too. */
+static gboolean
+append_pictures (GString *page, const Fit *fit, GError **error)
+{
+  g_autofree char *folder = sample_folder (fit);
+  g_autoptr (GDir) dir = g_dir_open (folder, 0, NULL);
+  g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
+  const char *name;
+
+  while (dir && (name = g_dir_read_name (dir)))
+    if (g_str_has_suffix (name, ".png") && *name != '.')
+      g_ptr_array_add (names, g_strdup (name));
+  if (!names->len)
+    return TRUE;
+  g_ptr_array_sort (names, compare_names);
+  page_heading (page, "Validation pictures");
+  page_note (page, "Of the best epoch, in front of the truth; below each, enlarged, the part where the blur took most.");
+  for (guint i = 0; i < names->len; i++) {
+    g_autofree char *path = g_build_filename (folder, g_ptr_array_index (names, i), NULL);
+    g_autofree char *caption = g_strdup_printf ("pictures/%s", (char *) g_ptr_array_index (names, i));
+    g_autoptr (GError) cause = NULL;
+    g_auto (Triptych) triptych = { 0 };
+
+    if (!triptych_load (&triptych, path, &cause))
+      page_note (page, cause->message); /* not ours, or damaged: no reason to end a training */
+    else if (!triptych_append (page, &triptych, caption, error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* ---- curves ------------------------------------------------------------------------------------ */
+
+/* One number of each epoch; g_free. */
+static double *
+column (const Fit *fit, gsize offset)
+{
+  const GArray *history = fit->state.history;
+  double *values = g_new (double, history->len);
+
+  for (guint i = 0; i < history->len; i++)
+    values[i] = *(const double *) ((const char *) &g_array_index (history, EpochRecord, i) + offset);
+  return values;
+}
+
+static Plot *
+curve (const Fit *fit, GPtrArray *plots, const char *title, const char *name, gsize offset)
+{
+  g_autofree double *x = column (fit, G_STRUCT_OFFSET (EpochRecord, epoch)), *y = column (fit, offset);
+  Plot *plot = plot_new (title, "epoch", fit->state.history->len, x);
+
+  plot_add (plot, name, y);
+  if (fit->state.best_epoch >= 0)
+    plot->best = (double) fit->state.best_epoch + 1;
+  g_ptr_array_add (plots, plot);
+  return plot;
+}
+
+static gsize
+member (gsize array, guint index)
+{
+  return array + index * sizeof (double);
+}
+
+static const EpochRecord *
+best_record (const Fit *fit)
+{
+  const FitState *state = &fit->state;
+
+  return state->best_epoch >= 0 && state->best_epoch < state->history->len
+             ? &g_array_index (state->history, EpochRecord, state->best_epoch)
+             : NULL;
+}
+
+/* Has any epoch a number of it? */
+static gboolean
+has_kernel (const Fit *fit, guint kernel)
+{
+  const GArray *history = fit->state.history;
+
+  for (guint i = 0; i < history->len; i++)
+    if (isfinite (g_array_index (history, EpochRecord, i).kernel_psnr[kernel]))
+      return TRUE;
+  return FALSE;
+}
+
+static GPtrArray *
+make_plots (const Fit *fit)
+{
+  static const struct
+  {
+    Metric metric;
+    const char *title;
+    gboolean logarithmic;
+  } metrics[] = {
+    { METRIC_MSE, "MSE", TRUE },
+    { METRIC_PSNR, "PSNR (dB)", FALSE },
+    { METRIC_MAE, "MAE", TRUE },
+    { METRIC_SSIM, "SSIM", FALSE },
+  };
+  const gsize train = G_STRUCT_OFFSET (EpochRecord, train), validation = G_STRUCT_OFFSET (EpochRecord, validation);
+  const gsize psnr = G_STRUCT_OFFSET (EpochRecord, kernel_psnr);
+  const gsize blurred = G_STRUCT_OFFSET (EpochRecord, kernel_psnr_blurred);
+  GPtrArray *plots = g_ptr_array_new_with_free_func ((GDestroyNotify) plot_free);
+
+  for (guint i = 0; i < G_N_ELEMENTS (metrics); i++) {
+    g_autofree double *y = column (fit, member (train, metrics[i].metric));
+    Plot *plot = curve (fit, plots, metrics[i].title, "validation", member (validation, metrics[i].metric));
+
+    plot->logarithmic = metrics[i].logarithmic;
+    plot_add (plot, "training", y);
+  }
+  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
+    g_autofree double *y = column (fit, member (blurred, k));
+    g_autofree char *title = NULL;
+    char name[48];
+
+    if (!has_kernel (fit, k))
+      continue;
+    page_kernel_name (&fit->plan.synth.kernels[k], name);
+    title = g_strdup_printf ("Validation PSNR (dB), blur %s", name);
+    plot_add (curve (fit, plots, title, "deblurred", member (psnr, k)), "blurred", y);
+  }
+  curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))->logarithmic = TRUE;
+  return plots;
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------- */
+
+static char *
+headline (const Fit *fit)
+{
+  const EpochRecord *best = best_record (fit);
+  g_autoptr (GString) sentence = g_string_new (NULL);
+
+  if (!best)
+    return g_strdup ("No epoch is over yet.");
+  for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
+    if (isfinite (best->kernel_psnr[k]))
+      page_rise (sentence, &fit->plan.synth.kernels[k], best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
+  if (!sentence->len)
+    page_rise (sentence, NULL, best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR]);
+  return g_strdup_printf ("Best epoch %.0f: validation PSNR %s.", best->epoch, sentence->str);
+}
+
+static void
+append_status (GString *page, const Fit *fit)
+{
+  const FitState *state = &fit->state;
+  gboolean over = state->epoch >= fit->plan.epochs
+                  || (fit->plan.minutes > 0 && state->seconds >= fit->plan.minutes * 60);
+  g_autoptr (GString) text = g_string_new (NULL);
+  char duration[32];
+  int height, width;
+
+  fit_batch_size (fit, &height, &width);
+  progress_duration (state->seconds, duration);
+  if (state->stopped)
+    g_string_append_printf (text, "Stopped early after epoch %u", state->epoch);
+  else if (over)
+    g_string_append_printf (text, "Finished after epoch %u", state->epoch);
+  else if (fit->plan.epochs != G_MAXUINT)
+    g_string_append_printf (text, "In training: %u of %u epochs are done", state->epoch, fit->plan.epochs);
+  else
+    g_string_append_printf (text, "In training: %u epochs are done", state->epoch);
+  g_string_append_printf (text,
+      ", %s. %u pictures to train, %u to validate; %" G_GUINT64_FORMAT " steps of %u %d×%d pictures; %s %s.", duration,
+      fit->n_train, fit->n_validation, state->batches, fit->plan.batch, width, height,
+      du_trainer_backend (fit->trainer), du_trainer_precision (fit->trainer));
+  page_note (page, text->str);
+}
+
+static void
+append_tiles (GString *page, const Fit *fit)
+{
+  const EpochRecord *best = best_record (fit);
+
+  if (!best)
+    return;
+  page_tiles (page, TRUE);
+  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
+    char name[48];
+
+    page_kernel_name (&fit->plan.synth.kernels[k], name);
+    if (isfinite (best->kernel_psnr[k]))
+      page_tile (page, name, best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
+  }
+  page_tile (page, "all pictures", best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR]);
+  page_tiles (page, FALSE);
+}
+
+static void
+averages_row (GString *page, const char *name, double before, double after)
+{
+  page_row (page, FALSE);
+  page_cell (page, name);
+  page_number (page, before, 2);
+  page_number (page, after, 2);
+  page_gain (page, after - before, 2);
+}
+
+static void
+append_averages (GString *page, const Fit *fit)
+{
+  static const char *const columns[] = { "Blur", "PSNR blurred, dB", "PSNR deblurred, dB", "Gain, dB", NULL };
+  const EpochRecord *best = best_record (fit);
+  g_autofree char *note = NULL;
+
+  if (!best)
+    return;
+  page_heading (page, "Table 2: averages over the validation pictures");
+  page_table (page, NULL, columns, 1);
+  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
+    char name[48];
+
+    page_kernel_name (&fit->plan.synth.kernels[k], name);
+    if (isfinite (best->kernel_psnr[k]))
+      averages_row (page, name, best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
+  }
+  averages_row (page, "all pictures", best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR]);
+  page_table_end (page, FALSE);
+  note = g_strdup_printf ("Of the best epoch; SSIM of all deblurred pictures: %.4f. 'deblurunet-train eval' measures "
+                          "each picture, as the element runs the network.", best->validation[METRIC_SSIM]);
+  page_note (page, note);
+}
+
+static void
+append_epochs (GString *page, const Fit *fit)
+{
+  static const char *const fixed[] = { "Epoch", "Steps", "Learning rate", "Loss of the steps", "Training MSE", "PSNR",
+    "MAE", "SSIM", "Validation MSE", "PSNR", "MAE", "SSIM" };
+  static const Metric order[] = { METRIC_MSE, METRIC_PSNR, METRIC_MAE, METRIC_SSIM };
+  static const int decimals[] = { -5, 3, -5, 5 };
+  const GArray *history = fit->state.history;
+  g_autoptr (GPtrArray) columns = g_ptr_array_new_with_free_func (g_free);
+  guint first = history->len > ROWS_MAX ? history->len - ROWS_MAX : 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)
+    g_ptr_array_add (columns, g_strdup (fixed[i]));
+  for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
+    g_ptr_array_add (columns, g_strdup_printf ("PSNR at σ %g", fit->plan.synth.kernels[k].sigma));
+  g_ptr_array_add (columns, NULL);
+  page_heading (page, "Epochs");
+  page_table (page, first ? "The last epochs; all of them are in history.csv" : "All epochs",
+      (const char *const *) columns->pdata, 0);
+  for (guint i = first; i < history->len; i++) {
+    const EpochRecord *record = &g_array_index (history, EpochRecord, i);
+
+    page_row (page, (gint64) i == fit->state.best_epoch);
+    page_number (page, record->epoch, 0);
+    page_number (page, record->steps, 0);
+    page_number (page, record->rate, -3);
+    page_number (page, record->train_loss, -5);
+    for (int m = 0; m < 4; m++)
+      page_number (page, record->train[order[m]], decimals[m]);
+    for (int m = 0; m < 4; m++)
+      page_number (page, record->validation[order[m]], decimals[m]);
+    for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
+      page_number (page, record->kernel_psnr[k], 3);
+  }
+  page_table_end (page, TRUE);
+}
+
+gboolean
+fit_report_save (const Fit *fit, GError **error)
+{
+  g_autoptr (GPtrArray) plots = make_plots (fit);
+  g_autoptr (GKeyFile) settings = fit_describe (fit);
+  g_autofree char *base = g_path_get_basename (fit->folder), *first = headline (fit);
+  g_autofree char *title = g_strdup_printf ("Training: %s", base);
+  g_autoptr (GString) page = page_new (title, first);
+
+  append_tiles (page, fit);
+  append_status (page, fit);
+  page_heading (page, "Curves");
+  page_plots (page, plots);
+  append_averages (page, fit);
+  if (!append_pictures (page, fit, error))
+    return FALSE;
+  append_epochs (page, fit);
+  page_network (page, &fit->plan.trainer.config);
+  page_heading (page, "Configuration");
+  page_key_file (page, settings, "run");
+  page_key_file (page, settings, "settings");
+  return page_save (page, plots, fit->folder, error);
+}
