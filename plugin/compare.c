@@ -6,7 +6,7 @@
 
 /* Writes one sample of a component; formats of more than 8 bit are little-endian. */
 static void
-put_sample (const GstVideoFormatInfo *format, int component, guint8 *at, guint value)
+put_sample (const GstVideoFormatInfo *format, guint component, guint8 *at, guint value)
 {
   value <<= GST_VIDEO_FORMAT_INFO_SHIFT (format, component);
   if (GST_VIDEO_FORMAT_INFO_DEPTH (format, component) <= 8)
@@ -15,30 +15,54 @@ put_sample (const GstVideoFormatInfo *format, int component, guint8 *at, guint v
     GST_WRITE_UINT16_LE (at, value);
 }
 
-/* Pixels [first, last) of one component's lines become white; alpha stays. */
+static guint
+white (const GstVideoFrame *frame, guint component)
+{
+  const GstVideoFormatInfo *format = frame->info.finfo;
+  int offset[GST_VIDEO_MAX_COMPONENTS], scale[GST_VIDEO_MAX_COMPONENTS];
+
+  if (GST_VIDEO_FORMAT_INFO_IS_YUV (format) && component > 0)
+    return 1u << (GST_VIDEO_FORMAT_INFO_DEPTH (format, component) - 1);
+  gst_video_color_range_offsets (GST_VIDEO_INFO_COLORIMETRY (&frame->info).range, format, offset, scale);
+  return (guint) (offset[component] + scale[component]);
+}
+
+/* Pixels [first, last) of one component's lines become white. */
 static void
-draw_line (const GstVideoFrame *out, int component, int first, int last)
+draw_line (const GstVideoFrame *out, guint component, int first, int last)
 {
   const GstVideoFormatInfo *format = out->info.finfo;
-  int offset[GST_VIDEO_MAX_COMPONENTS], scale[GST_VIDEO_MAX_COMPONENTS];
-  gboolean chroma = GST_VIDEO_FORMAT_INFO_IS_YUV (format) && component > 0;
+  guint plane = GST_VIDEO_FORMAT_INFO_PLANE (format, component), value = white (out, component);
   int step = GST_VIDEO_FRAME_COMP_PSTRIDE (out, component);
-  guint white;
+  int at = GST_VIDEO_FRAME_COMP_POFFSET (out, component);
 
-  if (GST_VIDEO_FORMAT_INFO_HAS_ALPHA (format) && component == GST_VIDEO_COMP_A)
-    return;
-  gst_video_color_range_offsets (GST_VIDEO_INFO_COLORIMETRY (&out->info).range, format, offset, scale);
-  white = chroma ? 1u << (GST_VIDEO_FORMAT_INFO_DEPTH (format, component) - 1)
-                 : (guint) (offset[component] + scale[component]);
+  if (GST_VIDEO_FORMAT_INFO_DEPTH (format, component) > 8)
+    at = (at + 1) & ~1; /* GStreamer 1.22 says 1 of the Cr of P010 */
   first = GST_VIDEO_FORMAT_INFO_SCALE_WIDTH (format, component, first);
   last = GST_VIDEO_FORMAT_INFO_SCALE_WIDTH (format, component, last);
   for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (out, component); y++) {
-    guint8 *line = (guint8 *) GST_VIDEO_FRAME_COMP_DATA (out, component)
-                   + (gssize) y * GST_VIDEO_FRAME_COMP_STRIDE (out, component);
+    guint8 *line = (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (out, plane)
+                   + (gssize) y * GST_VIDEO_FRAME_PLANE_STRIDE (out, plane) + at;
 
     for (int x = first; x < last; x++)
-      put_sample (format, component, line + (gssize) x * step, white);
+      put_sample (format, component, line + (gssize) x * step, value);
   }
+}
+
+/* Copies the lines' first bytes, up to where pixel end of the component ends. */
+static void
+copy_left (const GstVideoFrame *in, const GstVideoFrame *out, guint component, int end)
+{
+  guint plane = GST_VIDEO_FORMAT_INFO_PLANE (out->info.finfo, component);
+  gsize bytes = (gsize) GST_VIDEO_FRAME_COMP_PSTRIDE (out, component)
+                * GST_VIDEO_FORMAT_INFO_SCALE_WIDTH (out->info.finfo, component, end);
+
+  for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (out, component); y++)
+    memcpy ((guint8 *) GST_VIDEO_FRAME_PLANE_DATA (out, plane)
+                + (gssize) y * GST_VIDEO_FRAME_PLANE_STRIDE (out, plane),
+        (const guint8 *) GST_VIDEO_FRAME_PLANE_DATA (in, plane)
+            + (gssize) y * GST_VIDEO_FRAME_PLANE_STRIDE (in, plane),
+        bytes);
 }
 
 void
@@ -49,22 +73,10 @@ gst_deblurunet_compare_split (const GstVideoFrame *in, const GstVideoFrame *out,
 
   if (split < width)
     split &= ~1; /* on a chroma sample */
-
-  for (guint component = 0; component < GST_VIDEO_FRAME_N_COMPONENTS (out); component++) {
-    int end = GST_VIDEO_FORMAT_INFO_SCALE_WIDTH (out->info.finfo, component, split);
-    int step = GST_VIDEO_FRAME_COMP_PSTRIDE (out, component);
-    int bytes = GST_VIDEO_FRAME_COMP_DEPTH (out, component) > 8 ? 2 : 1;
-
-    for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (out, component); y++) {
-      const guint8 *from = (const guint8 *) GST_VIDEO_FRAME_COMP_DATA (in, component)
-                           + (gssize) y * GST_VIDEO_FRAME_COMP_STRIDE (in, component);
-      guint8 *to = (guint8 *) GST_VIDEO_FRAME_COMP_DATA (out, component)
-                   + (gssize) y * GST_VIDEO_FRAME_COMP_STRIDE (out, component);
-
-      for (int x = 0; x < end; x++)
-        memcpy (to + (gssize) x * step, from + (gssize) x * step, bytes);
-    }
-    if (split > 0 && split < width)
+  /* Components that share a plane copy it more than once: cheap beside the network. */
+  for (guint component = 0; component < GST_VIDEO_FRAME_N_COMPONENTS (out); component++)
+    copy_left (in, out, component, split);
+  for (guint component = 0; split > 0 && component < GST_VIDEO_FRAME_N_COMPONENTS (out); component++)
+    if (!GST_VIDEO_FORMAT_INFO_HAS_ALPHA (out->info.finfo) || component != GST_VIDEO_COMP_A)
       draw_line (out, component, split, MIN (split + line, width));
-  }
 }

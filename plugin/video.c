@@ -103,10 +103,7 @@ memory_suffices (const GstVideoFrame *frame, const GstVideoInfo *info)
     gssize at = (const guint8 *) GST_VIDEO_FRAME_PLANE_DATA (frame, plane) - map->data;
     int lines = fields ? field_lines (info, i) : GST_VIDEO_FRAME_COMP_HEIGHT (frame, i);
     gssize span = (gssize) GST_VIDEO_FRAME_PLANE_STRIDE (frame, plane) * (lines - 1);
-    gssize line
-        = GST_VIDEO_FRAME_COMP_POFFSET (frame, i)
-          + (gssize) GST_VIDEO_FRAME_COMP_PSTRIDE (frame, i) * (GST_VIDEO_FRAME_COMP_WIDTH (frame, i) - 1)
-          + (GST_VIDEO_FRAME_COMP_DEPTH (frame, i) > 8 ? 2 : 1);
+    gssize line = (gssize) GST_VIDEO_FRAME_COMP_PSTRIDE (frame, i) * GST_VIDEO_FRAME_COMP_WIDTH (frame, i);
 
     if (at + MIN (span, 0) < 0 || at + MAX (span, 0) + line > (gssize) map->size)
       return FALSE;
