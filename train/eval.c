@@ -25,7 +25,8 @@ static const SettingEntry entries[] = {
   { "every", 0, SETTING_INTEGER, FALSE, "1", 1, 1e9, NULL, "N", "Take every N-th frame of a video" },
   { "max-bad", 0, SETTING_INTEGER, FALSE, "10", 0, 1e9, NULL, "N", "Bad pictures that are skipped" },
   { "backend", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, SETTINGS_BACKENDS, NULL, "What computes" },
-  { "device", 0, SETTING_INTEGER, FALSE, "-1", -1, 1024, NULL, "N", "CUDA device, -1 = the first that works" },
+  { "device", 0, SETTING_INTEGER, FALSE, "-1", -1, 1024, NULL, "N",
+    "CUDA device, -1 = the first that works" },
   { "precision", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, SETTINGS_PRECISIONS, NULL, "Of activations" },
   { "threads", 't', SETTING_INTEGER, FALSE, "0", 0, 1024, NULL, "N", "CPU threads, 0 = one per core" },
   { "overlap", 0, SETTING_INTEGER, FALSE, NULL, 0, 128, NULL, "PIXELS", "That neighbouring tiles share" },
@@ -491,7 +492,8 @@ eval_command (int argc, char **argv, GError **error)
   eval.settings = settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "DATA… --weights FILE",
       "Measures weights on whole pictures, 8-bit in and out, as the element runs them. DATA is folders of\n"
       "pairs (sharp/ and blur/ with equal names) or sharp pictures, videos and folders of them, each blurred\n"
-      "with each of the kernels. PSNR and SSIM are means over pictures; a picture's PSNR counts 100 dB at most.",
+      "with each of the kernels. PSNR and SSIM are means over pictures; a picture's PSNR counts 100 dB at\n"
+      "most.",
       NULL, error);
   if (!eval.settings)
     return EXIT_DONE;

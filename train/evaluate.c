@@ -124,7 +124,8 @@ evaluate_dataset (const Evaluation *evaluation, Dataset *dataset, DatasetKind ki
     if (kind == DATASET_ON_THE_FLY)
       done = evaluate_sharp (evaluation, item.name, height, width, sharp, metrics, error);
     else
-      done = evaluate_pair (evaluation, item.name, item.kernel, height, width, blurred, sharp, metrics, error);
+      done
+          = evaluate_pair (evaluation, item.name, item.kernel, height, width, blurred, sharp, metrics, error);
     if (!done)
       return FALSE;
   }

@@ -32,7 +32,7 @@ static const SettingEntry entries[] = {
   { "steps-per-epoch", 0, SETTING_INTEGER, TRUE, NULL, 1, BIG, NULL, "N",
     "Else as many as go through the samples once" },
   { "minutes", 0, SETTING_NUMBER, FALSE, NULL, 0.01, BIG, NULL, "M",
-    "Length of the training by the clock; the cosine then follows it, and a resumed run is not bit-identical" },
+    "Length of the training by the clock, which the cosine then follows; resumed runs are not bit-identical" },
   { "max-minutes", 0, SETTING_NUMBER, FALSE, NULL, 0.01, BIG, NULL, "M",
     "Save a checkpoint and leave after so long, to go on with --resume" },
   /* Learning rate. */
@@ -47,7 +47,8 @@ static const SettingEntry entries[] = {
   { "plateau-cooldown", 0, SETTING_INTEGER, TRUE, "0", 0, BIG, NULL, "N", "Epochs of rest after lowering" },
   { "early-stopping", 0, SETTING_INTEGER, FALSE, NULL, 0, BIG, NULL, "N",
     "Stop after N epochs without gain, 0 = never (8; never with --schedule=cosine)" },
-  { "early-stopping-min-delta", 0, SETTING_NUMBER, FALSE, "0", 0, BIG, NULL, "MSE", "A gain is more than this" },
+  { "early-stopping-min-delta", 0, SETTING_NUMBER, FALSE, "0", 0, BIG, NULL, "MSE",
+    "A gain is more than this" },
   /* Network and training. */
   { "loss", 0, SETTING_TEXT, TRUE, "mse", 0, 0, NULL, "NAME", "mse, mae, ssim, charbonnier or log-mse" },
   { "loss-epsilon", 0, SETTING_NUMBER, TRUE, NULL, 1e-12, 1, NULL, "E",
@@ -55,7 +56,8 @@ static const SettingEntry entries[] = {
   { "head", 0, SETTING_CHOICE, TRUE, "sigmoid", 0, 0, "sigmoid|residual", NULL, "Last operation" },
   { "bn", 0, SETTING_TEXT, TRUE, "enc0,enc2,mid,dec2,dec0", 0, 0, NULL, "BLOCKS",
     "Blocks followed by batch normalisation, or none" },
-  { "base-width", 0, SETTING_INTEGER, TRUE, "32", 1, DU_BASE_WIDTH_MAX, NULL, "N", "Channels of the first block" },
+  { "base-width", 0, SETTING_INTEGER, TRUE, "32", 1, DU_BASE_WIDTH_MAX, NULL, "N",
+    "Channels of the first block" },
   { "bn-momentum", 0, SETTING_NUMBER, TRUE, "0.99", 0, 1, NULL, "M", "Of the running statistics" },
   { "precise-bn", 0, SETTING_INTEGER, TRUE, "0", 0, 100000, NULL, "N",
     "Recompute the running statistics over N batches before each validation" },
@@ -66,7 +68,8 @@ static const SettingEntry entries[] = {
   { "seed", 0, SETTING_INTEGER, TRUE, "1", 0, 9007199254740992.0, NULL, "N", "Of all that is random" },
   /* Machine. */
   { "backend", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, SETTINGS_BACKENDS, NULL, "What computes" },
-  { "device", 0, SETTING_INTEGER, FALSE, "-1", -1, 1024, NULL, "N", "CUDA device, -1 = the first that works" },
+  { "device", 0, SETTING_INTEGER, FALSE, "-1", -1, 1024, NULL, "N",
+    "CUDA device, -1 = the first that works" },
   { "precision", 0, SETTING_CHOICE, TRUE, "f32", 0, 0, SETTINGS_PRECISIONS, NULL, "Of activations" },
   { "threads", 't', SETTING_INTEGER, FALSE, "0", 0, 1024, NULL, "N",
     "CPU threads, 0 = one per core; equal numbers give equal bits" },
@@ -76,7 +79,8 @@ static const SettingEntry entries[] = {
     "Go on from the folder's newest checkpoint; options not given are the checkpoint's" },
   { "checkpoint-minutes", 0, SETTING_NUMBER, FALSE, "10", 0, BIG, NULL, "M",
     "Time between checkpoints within an epoch" },
-  { "dtype", 0, SETTING_CHOICE, FALSE, "f32", 0, 0, SETTINGS_DTYPES, NULL, "Number format of the weights file" },
+  { "dtype", 0, SETTING_CHOICE, FALSE, "f32", 0, 0, SETTINGS_DTYPES, NULL,
+    "Number format of the weights file" },
   { "note", 0, SETTING_TEXT, FALSE, NULL, 0, 0, NULL, "TEXT",
     "What the data is and its licence: kept in the weights as trained_on" },
   { "train-metrics", 0, SETTING_INTEGER, TRUE, "16", 1, 100000, NULL, "N",
@@ -89,13 +93,14 @@ fit_settings_parse (int argc, char **argv, GError **error)
 {
   return settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "DATA… -o PATH",
       "Trains the network. DATA is folders of pairs as synth makes them (sharp/ and blur/), or with\n"
-      "--on-the-fly sharp pictures, videos and folders of them. What is not given is the paper's: whole pictures\n"
-      "of 448x256, Adam with 0.001, MSE, 25 epochs, early stopping and rate reduction on the validation MSE (of\n"
-      "the unrounded output; the paper names neither the batch nor the callbacks' numbers). PSNR and SSIM are\n"
-      "those of the output clipped and rounded to 8 bit, means over pictures, at most 100 dB each.",
+      "--on-the-fly sharp pictures, videos and folders of them. What is not given is the paper's: whole\n"
+      "pictures of 448x256, Adam with 0.001, MSE, 25 epochs, early stopping and rate reduction on the\n"
+      "validation MSE (of the unrounded output; the paper names neither the batch nor the callbacks' numbers).\n"
+      "PSNR and SSIM are those of the output clipped and rounded to 8 bit, means over pictures, at most 100 dB\n"
+      "each.",
       "The weights of the best validation MSE are in PATH/weights.safetensors, the epochs in\n"
-      "PATH/history.csv, curves, numbers and pictures in PATH/report.html. SIGINT and SIGTERM save a checkpoint\n"
-      "first; --resume goes on bit-identically on the CPU.",
+      "PATH/history.csv, curves, numbers and pictures in PATH/report.html. SIGINT and SIGTERM save a\n"
+      "checkpoint first; --resume goes on bit-identically on the CPU.",
       error);
 }
 
