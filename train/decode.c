@@ -90,6 +90,7 @@ typedef struct
   gint no_video;        /* atomic: everything is exposed, and no video is among it */
   GError *refused;      /* the size that the decoder is about to allocate, by which it waits */
   gint is_refused;      /* atomic, after refused was set */
+  gint leaving;         /* atomic: the pipeline is being stopped for another reason */
   gint orientation;     /* atomic, GstVideoOrientationMethod */
   gboolean stalled;
 } Decoder;
@@ -148,10 +149,13 @@ on_event (GstPad *pad, GstPadProbeInfo *probe, gpointer data)
     if (gst_video_info_from_caps (&info, caps) && !g_atomic_int_get (&decoder->is_refused)
         && !picture_check_size (info.height, info.width, &decoder->refused)) {
       g_atomic_int_set (&decoder->is_refused, TRUE);
-      return GST_PAD_PROBE_OK; /* blocks the decoder before it allocates a frame */
+      /* Here the decoder waits, before it allocates a frame, until the process ends: told to stop, it would
+       * allocate all the same (webpdec does), and a blocking probe would be overruled by decodebin's. */
+      while (!g_atomic_int_get (&decoder->leaving))
+        g_usleep (G_USEC_PER_SEC / 10);
     }
   }
-  return GST_PAD_PROBE_PASS;
+  return GST_PAD_PROBE_OK;
 }
 
 static void
@@ -160,8 +164,7 @@ watch (GstElement *element, const char *pad_name, Decoder *decoder)
   g_autoptr (GstPad) pad = gst_element_get_static_pad (element, pad_name);
 
   if (pad)
-    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM | GST_PAD_PROBE_TYPE_BLOCK, on_event, decoder,
-        NULL);
+    gst_pad_add_probe (pad, GST_PAD_PROBE_TYPE_EVENT_DOWNSTREAM, on_event, decoder, NULL);
 }
 
 static void
@@ -334,6 +337,7 @@ decoder_free (gpointer data)
 {
   Decoder *decoder = data;
 
+  g_atomic_int_set (&decoder->leaving, TRUE);
   if (decoder->pipeline)
     gst_element_set_state (decoder->pipeline, GST_STATE_NULL);
   gst_clear_object (&decoder->pipeline);
@@ -439,7 +443,7 @@ media_decode (const char *path, guint file, const MediaOptions *options, MediaFu
   else
     ok = decode_picture (decoder, path, type, error);
   if (g_atomic_int_get (&decoder->is_refused))
-    ; /* Woken, the decoder would allocate the frame after all (webpdec does): it waits until the process ends. */
+    ; /* it stays: see on_event() */
   else if (decoder->stalled)
     /* A decoder in an endless loop cannot be stopped: let it be, and go on. */
     g_thread_unref (g_thread_new ("stop", decoder_free, decoder));
