@@ -131,6 +131,13 @@ take_operand (const char *option, const char *text, gpointer data, GError **erro
   return TRUE;
 }
 
+/* Paths are bytes: without the flag GOption would take them for text in the locale's encoding. */
+static int
+option_flags (SettingKind kind)
+{
+  return kind == SETTING_FLAG ? G_OPTION_FLAG_NO_ARG : kind == SETTING_PATHS ? G_OPTION_FLAG_FILENAME : 0;
+}
+
 Settings *
 settings_parse (const SettingEntry *entries, guint n, int argc, char **argv, const char *operands,
     const char *summary, const char *description, GError **error)
@@ -158,12 +165,12 @@ settings_parse (const SettingEntry *entries, guint n, int argc, char **argv, con
     if (entry->initial)
       set (settings, i, entry->initial);
     list[i]
-        = (GOptionEntry){ entry->name, entry->letter, entry->kind == SETTING_FLAG ? G_OPTION_FLAG_NO_ARG : 0,
+        = (GOptionEntry){ entry->name, entry->letter, option_flags (entry->kind),
             G_OPTION_ARG_CALLBACK, (gpointer) take, help, entry->choices ? entry->choices : entry->argument };
   }
   list[n] = (GOptionEntry){ "help", 'h', 0, G_OPTION_ARG_NONE, &help_wanted, "Show this help", NULL };
-  list[n + 1] = (GOptionEntry){ G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_CALLBACK, (gpointer) take_operand,
-    NULL, NULL };
+  list[n + 1] = (GOptionEntry){ G_OPTION_REMAINING, 0, option_flags (SETTING_PATHS), G_OPTION_ARG_CALLBACK,
+    (gpointer) take_operand, NULL, NULL };
   g_option_group_add_entries (group, list);
   g_option_context_set_main_group (context, group);
   /* GOption's own --help would end the process. */
