@@ -38,8 +38,8 @@ headline (const EvalReport *report)
   if (!sentence->len)
     page_rise (sentence, NULL, metrics_mean (&metrics->all, METRIC_PSNR_BLURRED),
         metrics_mean (&metrics->all, METRIC_PSNR));
-  return g_strdup_printf ("Mean PSNR of %u blurred %s: %s.", metrics->all.n, metrics->all.n == 1 ? "picture" : "pictures",
-      sentence->str);
+  return g_strdup_printf ("Mean PSNR of %u blurred %s: %s.", metrics->all.n,
+      metrics->all.n == 1 ? "picture" : "pictures", sentence->str);
 }
 
 static void
@@ -96,10 +96,10 @@ averages_row (GString *page, const char *name, const MetricsSum *sum, gboolean s
 static void
 append_tables (GString *page, const EvalReport *report)
 {
-  static const char *const averages[] = { "Blur", "Pictures", "PSNR blurred, dB", "PSNR deblurred, dB", "Gain, dB",
-    "SSIM blurred", "SSIM deblurred", "Gain", "MSE", "MAE", NULL };
-  static const char *const pictures[] = { "Picture", "Blur", "PSNR blurred, dB", "PSNR deblurred, dB", "Gain, dB",
-    "SSIM blurred", "SSIM deblurred", "Gain", NULL };
+  static const char *const averages[] = { "Blur", "Pictures", "PSNR blurred, dB", "PSNR deblurred, dB",
+    "Gain, dB", "SSIM blurred", "SSIM deblurred", "Gain", "MSE", "MAE", NULL };
+  static const char *const pictures[] = { "Picture", "Blur", "PSNR blurred, dB", "PSNR deblurred, dB",
+    "Gain, dB", "SSIM blurred", "SSIM deblurred", "Gain", NULL };
   const Metrics *metrics = report->metrics;
   guint rows = MIN (report->entries->len, ROWS_MAX);
   gboolean folded = rows > ROWS_OPEN;
@@ -116,7 +116,10 @@ append_tables (GString *page, const EvalReport *report)
   page_table_end (page, FALSE);
 
   page_heading (page, "Table 2: each picture");
-  page_table (page, !folded ? NULL : rows < report->entries->len ? "The first pictures; all are in eval.csv" : "All pictures",
+  page_table (page,
+      !folded                       ? NULL
+      : rows < report->entries->len ? "The first pictures; all are in eval.csv"
+                                    : "All pictures",
       pictures, 2);
   for (guint i = 0; i < rows; i++) {
     const EvalEntry *entry = entry_of (report, i);
@@ -181,8 +184,9 @@ append_pictures (GString *page, const EvalReport *report, GError **error)
   static const char *const ranks[] = { "most", "median", "least" };
 
   page_heading (page, "Pictures");
-  page_note (page, "Of each blur those of the most, the median and the least gain; below each, enlarged, the part where "
-                   "the blur took most.");
+  page_note (page,
+      "Of each blur those of the most, the median and the least gain; below each, enlarged, the part where "
+      "the blur took most.");
   for (int kernel = (int) report->metrics->n_kernels - 1; kernel >= -1; kernel--)
     for (guint r = 0; r < G_N_ELEMENTS (ranks); r++)
       for (guint i = 0; i < report->entries->len; i++) {
@@ -195,8 +199,8 @@ append_pictures (GString *page, const EvalReport *report, GError **error)
           continue;
         page_kernel_name (kernel_of (report, kernel), name);
         path = g_build_filename (report->folder, entry->triptych, NULL);
-        caption = g_strdup_printf ("Blur %s, %s gain: %s; the whole pictures are in %s", name, ranks[r], entry->name,
-            entry->triptych);
+        caption = g_strdup_printf ("Blur %s, %s gain: %s; the whole pictures are in %s", name, ranks[r],
+            entry->name, entry->triptych);
         if (!triptych_load (&triptych, path, error) || !triptych_append (page, &triptych, caption, error))
           return FALSE;
       }
@@ -227,9 +231,11 @@ eval_report_save (const EvalReport *report, GError **error)
   const char *path = du_model_path (du_session_model (report->session));
   g_autofree char *base = g_path_get_basename (path ? path : "weights"), *first = headline (report);
   g_autofree char *title = g_strdup_printf ("Evaluation: %s", base);
-  g_autofree char *machine = g_strdup_printf ("Whole pictures, 8 bit in and out; %s %s on %s. A picture's PSNR counts "
-                                              "%.0f dB at most.", du_session_backend (report->session),
-      du_session_precision (report->session), du_session_device (report->session), METRICS_PSNR_MAX);
+  g_autofree char *machine
+      = g_strdup_printf ("Whole pictures, 8 bit in and out; %s %s on %s. A picture's PSNR counts "
+                         "%.0f dB at most.",
+          du_session_backend (report->session), du_session_precision (report->session),
+          du_session_device (report->session), METRICS_PSNR_MAX);
   g_autoptr (GPtrArray) plots = g_ptr_array_new_with_free_func ((GDestroyNotify) plot_free);
   g_autoptr (GString) page = page_new (title, first);
 

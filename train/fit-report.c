@@ -18,9 +18,11 @@ enum
 gboolean
 fit_take_sample (Fit *fit, const EvaluateResult *result, GError **error)
 {
-  guint same = 0;
-  g_autofree char *begin = g_strdup_printf ("%02d-", result->kernel + 1), *prefix = NULL;
+  /* The strongest blur is the last kernel: it comes first. */
+  g_autofree char *begin = g_strdup_printf ("%02d-", (int) fit->plan.synth.n_kernels - result->kernel),
+                  *prefix = NULL;
   Triptych triptych = { 0 };
+  guint same = 0;
 
   for (guint i = 0; i < fit->samples->len; i++)
     same += g_str_has_prefix (g_array_index (fit->samples, Triptych, i).name, begin);
@@ -74,7 +76,8 @@ append_pictures (GString *page, const Fit *fit, GError **error)
     return TRUE;
   g_ptr_array_sort (names, compare_names);
   page_heading (page, "Validation pictures");
-  page_note (page, "Of the best epoch, in front of the truth; below each, enlarged, the part where the blur took most.");
+  page_note (page,
+      "Of the best epoch, in front of the truth; below each, enlarged, the part where the blur took most.");
   for (guint i = 0; i < names->len; i++) {
     g_autofree char *path = g_build_filename (folder, g_ptr_array_index (names, i), NULL);
     g_autofree char *caption = g_strdup_printf ("pictures/%s", (char *) g_ptr_array_index (names, i));
@@ -158,7 +161,8 @@ make_plots (const Fit *fit)
     { METRIC_MAE, "MAE", TRUE },
     { METRIC_SSIM, "SSIM", FALSE },
   };
-  const gsize train = G_STRUCT_OFFSET (EpochRecord, train), validation = G_STRUCT_OFFSET (EpochRecord, validation);
+  const gsize train = G_STRUCT_OFFSET (EpochRecord, train),
+              validation = G_STRUCT_OFFSET (EpochRecord, validation);
   const gsize psnr = G_STRUCT_OFFSET (EpochRecord, kernel_psnr);
   const gsize blurred = G_STRUCT_OFFSET (EpochRecord, kernel_psnr_blurred);
   GPtrArray *plots = g_ptr_array_new_with_free_func ((GDestroyNotify) plot_free);
@@ -181,7 +185,9 @@ make_plots (const Fit *fit)
     title = g_strdup_printf ("Validation PSNR (dB), blur %s", name);
     plot_add (curve (fit, plots, title, "deblurred", member (psnr, k)), "blurred", y);
   }
-  curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))->logarithmic = TRUE;
+  curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))
+      ->logarithmic
+      = TRUE;
   return plots;
 }
 
@@ -224,8 +230,9 @@ append_status (GString *page, const Fit *fit)
   else
     g_string_append_printf (text, "In training: %u epochs are done", state->epoch);
   g_string_append_printf (text,
-      ", %s. %u pictures to train, %u to validate; %" G_GUINT64_FORMAT " steps of %u %d×%d pictures; %s %s.", duration,
-      fit->n_train, fit->n_validation, state->batches, fit->plan.batch, width, height,
+      ", %s. %u pictures to train, %u to validate; %" G_GUINT64_FORMAT
+      " steps of %u pictures of %d×%d; %s %s.",
+      duration, fit->n_train, fit->n_validation, state->batches, fit->plan.batch, width, height,
       du_trainer_backend (fit->trainer), du_trainer_precision (fit->trainer));
   page_note (page, text->str);
 }
@@ -279,16 +286,18 @@ append_averages (GString *page, const Fit *fit)
   }
   averages_row (page, "all pictures", best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR]);
   page_table_end (page, FALSE);
-  note = g_strdup_printf ("Of the best epoch; SSIM of all deblurred pictures: %.4f. 'deblurunet-train eval' measures "
-                          "each picture, as the element runs the network.", best->validation[METRIC_SSIM]);
+  note = g_strdup_printf (
+      "Of the best epoch; SSIM of all deblurred pictures: %.4f. 'deblurunet-train eval' measures "
+      "each picture, as the element runs the network.",
+      best->validation[METRIC_SSIM]);
   page_note (page, note);
 }
 
 static void
 append_epochs (GString *page, const Fit *fit)
 {
-  static const char *const fixed[] = { "Epoch", "Steps", "Learning rate", "Loss of the steps", "Training MSE", "PSNR",
-    "MAE", "SSIM", "Validation MSE", "PSNR", "MAE", "SSIM" };
+  static const char *const fixed[] = { "Epoch", "Steps", "Learning rate", "Loss of the steps", "Training MSE",
+    "PSNR", "MAE", "SSIM", "Validation MSE", "PSNR", "MAE", "SSIM" };
   static const Metric order[] = { METRIC_MSE, METRIC_PSNR, METRIC_MAE, METRIC_SSIM };
   static const int decimals[] = { -5, 3, -5, 5 };
   const GArray *history = fit->state.history;

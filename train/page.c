@@ -8,10 +8,12 @@
 
 /* No character in it has a meaning in XML. Ink's colours are those of the picture file, in plot-png.c. */
 static const char style[]
-    = ":root { color-scheme: light dark; --back: #ffffff; --card: #f5f6f8; --text: #1a1d21; --muted: #5a6270;\n"
-      "  --grid: #dfe3e8; --first: #0b5cad; --second: #b4500a; --good: #17702f; --bad: #b42318; }\n"
+    = ":root { color-scheme: light dark; --back: #ffffff; --card: #f5f6f8; --text: #1a1d21;\n"
+      "  --muted: #5a6270; --grid: #dfe3e8; --first: #0b5cad; --second: #b4500a; --good: #17702f; --bad: "
+      "#b42318; }\n"
       "@media (prefers-color-scheme: dark) { :root { --back: #14171b; --card: #1e2329; --text: #e8eaed;\n"
-      "  --muted: #a3abb8; --grid: #363d47; --first: #74b0ff; --second: #ffa657; --good: #5bc97a; --bad: #ff8a80; } }\n"
+      "  --muted: #a3abb8; --grid: #363d47; --first: #74b0ff; --second: #ffa657; --good: #5bc97a;\n"
+      "  --bad: #ff8a80; } }\n"
       "* { box-sizing: border-box; }\n"
       "body { margin: 0 auto; max-width: 1120px; padding: 24px 16px 64px; background: var(--back);\n"
       "  color: var(--text); font: 16px/1.5 system-ui, sans-serif; -webkit-text-size-adjust: 100%; }\n"
@@ -39,9 +41,10 @@ static const char style[]
       "table { border-collapse: collapse; font-size: 15px; }\n"
       "th, td { padding: 5px 14px 5px 0; text-align: right; border-bottom: 1px solid var(--grid);\n"
       "  white-space: nowrap; }\n"
-      "th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: normal; min-width: 3.5em; }\n"
-      ".left { text-align: left; } td.left { white-space: normal; overflow-wrap: anywhere; min-width: 7em;\n"
-      "  max-width: 44em; unicode-bidi: isolate; }\n"
+      "th { color: var(--muted); font-weight: 600; vertical-align: bottom; white-space: normal;\n"
+      "  min-width: 3.5em; }\n"
+      ".left { text-align: left; } td.left { white-space: normal; overflow-wrap: anywhere;\n"
+      "  min-width: min(13em, 32vw); max-width: 44em; unicode-bidi: isolate; }\n"
       "tr.strong td { font-weight: 600; }\n"
       ".good { color: var(--good); } .bad { color: var(--bad); }\n"
       "summary { cursor: pointer; margin: 12px 0; color: var(--muted); }\n"
@@ -79,9 +82,10 @@ page_text (GString *page, const char *text)
       g_string_append (page, "&#39;");
       break;
     default:
-      g_string_append_unichar (page,
-          character < 0x20 || (character >= 0x7f && character < 0xa0) || (character & 0xfffe) == 0xfffe ? 0xfffd
-                                                                                                     : character);
+      g_string_append_unichar (
+          page, character < 0x20 || (character >= 0x7f && character < 0xa0) || (character & 0xfffe) == 0xfffe
+                    ? 0xfffd
+                    : character);
     }
   }
 }
@@ -89,12 +93,14 @@ page_text (GString *page, const char *text)
 GString *
 page_new (const char *title, const char *headline)
 {
-  GString *page = g_string_new ("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>");
+  GString *page
+      = g_string_new ("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<title>");
 
   page_text (page, title);
   g_string_append_printf (page,
       "</title>\n<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-      "<style>\n%s</style>\n</head>\n<body>\n<h1>", style);
+      "<style>\n%s</style>\n</head>\n<body>\n<h1>",
+      style);
   page_text (page, title);
   g_string_append (page, "</h1>\n<p class=\"headline\">");
   page_text (page, headline);
@@ -108,7 +114,8 @@ page_save (GString *page, const GPtrArray *plots, const char *folder, GError **e
   g_autofree char *html = g_build_filename (folder, "report.html", NULL);
   g_autofree char *png = g_build_filename (folder, "curves.png", NULL);
 
-  g_string_append_printf (page, "<p class=\"note\">deblurunet-train %s. %s</p>\n</body>\n</html>\n", du_version (),
+  g_string_append_printf (page, "<p class=\"note\">deblurunet-train %s. %s</p>\n</body>\n</html>\n",
+      du_version (),
       plot_writes_png ? "The curves are beside this page as curves.png."
                       : "There is no curves.png beside this page: the program was built without cairo.");
   return plot_save_png (plots, png, error) && text_save (html, page->str, error);
@@ -140,7 +147,7 @@ static void
 number_text (double value, int decimals, char text[48])
 {
   if (decimals < 0)
-    g_snprintf (text, 48, "%.*g", -decimals, value);
+    g_snprintf (text, 48, "%.*e", -decimals - 1, value);
   else
     g_snprintf (text, 48, "%.*f", decimals, value);
 }
@@ -154,8 +161,14 @@ append_gain (GString *page, const char *element, double gain, int decimals, cons
 
   number_text (fabs (gain), decimals, text);
   none = g_ascii_strtod (text, NULL) == 0;
-  g_string_append_printf (page, "<%s class=\"%s\">%s%s%s</%s>", element, none ? "same" : gain < 0 ? "bad" : "good",
-      none ? "±" : gain < 0 ? "−" : "+", text, unit, element);
+  g_string_append_printf (page, "<%s class=\"%s\">%s%s%s</%s>", element,
+      none       ? "same"
+      : gain < 0 ? "bad"
+                 : "good",
+      none       ? "±"
+      : gain < 0 ? "−"
+                 : "+",
+      text, unit, element);
 }
 
 void
@@ -255,7 +268,8 @@ page_key_file (GString *page, GKeyFile *file, const char *group)
   for (char **key = keys; key && *key; key++) {
     g_auto (GStrv) values = g_key_file_get_string_list (file, group, *key, NULL, NULL);
     /* Those that are not UTF-8 come as they stand in the file. */
-    g_autofree char *text = values ? g_strjoinv (", ", values) : g_key_file_get_value (file, group, *key, NULL);
+    g_autofree char *text
+        = values ? g_strjoinv (", ", values) : g_key_file_get_value (file, group, *key, NULL);
 
     if (!text || !*text)
       continue;
@@ -275,10 +289,10 @@ page_network (GString *page, const DuConfig *config)
   const gsize numbers[] = { total, trainable, total - trainable };
   static const char *const names[] = { "Total", "Trainable", "Non-trainable" };
   g_autofree char *bn = du_bn_to_string (config->bn);
-  g_autofree char *text
-      = g_strdup_printf ("U-Net of base width %d, %s head, batch normalisation after %s; %.2f GFLOP for %d×%d pixels.",
-          config->base_width, du_head_name (config->head), *bn ? bn : "no block",
-          du_config_flops (config, DU_TILE_HEIGHT, DU_TILE_WIDTH) / 1e9, DU_TILE_WIDTH, DU_TILE_HEIGHT);
+  g_autofree char *text = g_strdup_printf (
+      "U-Net of base width %d, %s head, batch normalisation after %s; %.2f GFLOP for %d×%d pixels.",
+      config->base_width, du_head_name (config->head), *bn ? bn : "no block",
+      du_config_flops (config, DU_TILE_HEIGHT, DU_TILE_WIDTH) / 1e9, DU_TILE_WIDTH, DU_TILE_HEIGHT);
 
   page_heading (page, "Table 1: parameters of the network");
   page_note (page, text);
@@ -303,7 +317,8 @@ page_network (GString *page, const DuConfig *config)
     page_cell (page, layer.name);
     page_cell (page, layer.operation);
     page_cell (page, reads);
-    g_string_append_printf (page, "<td>%d×%d×%d</td><td>%s</td>", layer.height, layer.width, layer.channels, number);
+    g_string_append_printf (
+        page, "<td>%d×%d×%d</td><td>%s</td>", layer.height, layer.width, layer.channels, number);
   }
   page_table_end (page, TRUE);
 }
@@ -312,7 +327,7 @@ void
 page_kernel_name (const SynthKernel *kernel, char text[48])
 {
   if (kernel)
-    g_snprintf (text, 48, "%d×%d, σ %g", kernel->size, kernel->size, kernel->sigma);
+    g_snprintf (text, 48, "%d×%d, σ %g", kernel->size, kernel->size, kernel->sigma);
   else
     g_strlcpy (text, "as given", 48);
 }
@@ -320,7 +335,7 @@ page_kernel_name (const SynthKernel *kernel, char text[48])
 void
 page_rise (GString *sentence, const SynthKernel *kernel, double before, double after)
 {
-  g_string_append_printf (sentence, "%s%.2f → %.2f dB", sentence->len ? ", " : "", before, after);
+  g_string_append_printf (sentence, "%s%.2f → %.2f dB", sentence->len ? ", " : "", before, after);
   if (kernel)
-    g_string_append_printf (sentence, " at σ %g", kernel->sigma);
+    g_string_append_printf (sentence, " at σ %g", kernel->sigma);
 }

@@ -1,5 +1,5 @@
-/* The page that `fit` and `eval` write: one file of HTML, which is well-formed XML too, with its style, drawings
- * and pictures inside; nothing is loaded from anywhere.
+/* The page that `fit` and `eval` write: one file of HTML, which is well-formed XML too, with its style,
+ * drawings and pictures inside; nothing is loaded from anywhere.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef PAGE_H
@@ -25,12 +25,13 @@ void page_tiles (GString *page, gboolean begin);
 void page_tile (GString *page, const char *what, double before, double after);
 void page_plots (GString *page, const GPtrArray *plots);
 
-/* Tables: columns is NULL-terminated; the first n_texts are texts, the others numbers. summary: folded away under
- * it, NULL = open. */
+/* Tables: columns is NULL-terminated; the first n_texts are texts, the others numbers. summary: folded away
+ * under it, NULL = open. */
 void page_table (GString *page, const char *summary, const char *const *columns, guint n_texts);
 void page_row (GString *page, gboolean strong);
 void page_cell (GString *page, const char *text);
-/* decimals: behind the point; negative: so many significant digits. A dash where the value is not finite. */
+/* decimals: behind the point; negative: so many significant digits and a power of ten. A dash where the value
+ * is not finite. */
 void page_number (GString *page, double value, int decimals);
 /* With its sign and its colour. */
 void page_gain (GString *page, double value, int decimals);

@@ -22,7 +22,8 @@ set_ink (cairo_t *cr, Ink ink)
 {
   static const guint32 colour[] = { 0x1a1d21, 0x5a6270, 0xdfe3e8, 0x0b5cad, 0xb4500a };
 
-  cairo_set_source_rgb (cr, (colour[ink] >> 16) / 255.0, (colour[ink] >> 8 & 255) / 255.0, (colour[ink] & 255) / 255.0);
+  cairo_set_source_rgb (
+      cr, (colour[ink] >> 16) / 255.0, (colour[ink] >> 8 & 255) / 255.0, (colour[ink] & 255) / 255.0);
 }
 
 static void
@@ -69,8 +70,8 @@ png_text (gpointer data, double x, double y, Anchor anchor, gboolean bold, Ink i
   g_autofree char *valid = g_utf8_make_valid (text, -1);
   cairo_text_extents_t extents;
 
-  cairo_select_font_face (cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL,
-      bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
+  cairo_select_font_face (
+      cr, "sans-serif", CAIRO_FONT_SLANT_NORMAL, bold ? CAIRO_FONT_WEIGHT_BOLD : CAIRO_FONT_WEIGHT_NORMAL);
   cairo_set_font_size (cr, bold ? PLOT_TITLE_SIZE : PLOT_TEXT_SIZE);
   cairo_text_extents (cr, valid, &extents);
   set_ink (cr, ink);
@@ -112,9 +113,10 @@ plot_save_png (const GPtrArray *plots, const char *path, GError **error)
     status = cairo_surface_write_to_png_stream (surface, append, bytes);
   cairo_surface_destroy (surface);
   if (status != CAIRO_STATUS_SUCCESS)
-    g_set_error (error, TRAIN_ERROR, EXIT_IO, "picture '%s' cannot be made: %s", path, cairo_status_to_string (status));
-  else if (!g_file_set_contents_full (path, (const char *) bytes->data, bytes->len, G_FILE_SET_CONTENTS_CONSISTENT,
-               0666, &reason))
+    g_set_error (error, TRAIN_ERROR, EXIT_IO, "picture '%s' cannot be made: %s", path,
+        cairo_status_to_string (status));
+  else if (!g_file_set_contents_full (
+               path, (const char *) bytes->data, bytes->len, G_FILE_SET_CONTENTS_CONSISTENT, 0666, &reason))
     g_set_error (error, TRAIN_ERROR, EXIT_IO, "picture '%s' cannot be written: %s", path, reason->message);
   else
     return TRUE;

@@ -14,10 +14,10 @@ enum
   RIGHT = PLOT_WIDTH - 14,
   TOP = 56,
   BOTTOM = PLOT_HEIGHT - 44,
-  TICKS = 5,       /* aimed at */
+  TICKS = 5, /* aimed at */
   TICKS_MAX = 16,
-  MARKS_MAX = 40,  /* more points than this are a line without marks */
-  COLUMNS = 360,   /* points that a curve has at most, times two */
+  MARKS_MAX = 40, /* more points than this are a line without marks */
+  COLUMNS = 360,  /* points that a curve has at most, times two */
 };
 
 #define HUGE_NUMBER 1e100 /* and beyond: a gap, so that no difference overflows */
@@ -106,7 +106,8 @@ linear_ticks (Axis *axis, double least, double most, double smallest_step)
     axis->decimals = -1;
 }
 
-/* 1, 2, 5 times powers of ten, or only these, and where that is less than three, as a linear axis has them. */
+/* 1, 2, 5 times powers of ten, or only these, and where that is less than three, as a linear axis has them.
+ */
 static void
 logarithmic_ticks (Axis *axis)
 {
@@ -240,16 +241,17 @@ draw_legend (const Plot *plot, const Pen *pen)
 static void
 draw_mark (const Plot *plot, const Pen *pen, guint series, guint i, const double xy[2])
 {
-  g_autofree char *note = g_strdup_printf ("%s, %s %.10g: %.6g", plot->series[series].name, plot->x_name, plot->x[i],
-      plot->series[series].y[i]);
+  g_autofree char *note = g_strdup_printf (
+      "%s, %s %.10g: %.6g", plot->series[series].name, plot->x_name, plot->x[i], plot->series[series].y[i]);
 
   pen->mark (pen->data, xy[0], xy[1], series == 0, series_ink (series), note);
 }
 
-/* The points from begin to end, none of which is a gap. Of many that share a column of the drawing only the first,
- * the least, the greatest and the last remain, so that nothing that would be seen is lost. */
+/* The points from begin to end, none of which is a gap. Of many that share a column of the drawing only the
+ * first, the least, the greatest and the last remain, so that nothing that would be seen is lost. */
 static void
-draw_run (const Plot *plot, const Pen *pen, const Axis *x, const Axis *y, guint series, guint begin, guint end)
+draw_run (
+    const Plot *plot, const Pen *pen, const Axis *x, const Axis *y, guint series, guint begin, guint end)
 {
   g_autoptr (GArray) xy = g_array_new (FALSE, FALSE, 2 * sizeof (double));
   const double *values = plot->series[series].y;
@@ -260,7 +262,8 @@ draw_run (const Plot *plot, const Pen *pen, const Axis *x, const Axis *y, guint 
     double column = floor (position (x, plot->x[i]) * COLUMNS / (RIGHT - LEFT));
     guint least = i, greatest = i;
 
-    while (thin && last + 1 < end && floor (position (x, plot->x[last + 1]) * COLUMNS / (RIGHT - LEFT)) == column) {
+    while (thin && last + 1 < end
+           && floor (position (x, plot->x[last + 1]) * COLUMNS / (RIGHT - LEFT)) == column) {
       last++;
       least = values[last] < values[least] ? last : least;
       greatest = values[last] > values[greatest] ? last : greatest;
@@ -316,7 +319,8 @@ plot_draw (const Plot *plot, const Pen *pen)
       }
     }
   if (!axis_init (&y, least, most, 0) || !axis_init (&x, plot->x[0], plot->x[plot->n - 1], 1)) {
-    pen->text (pen->data, PLOT_WIDTH / 2.0, PLOT_HEIGHT / 2.0, ANCHOR_MIDDLE, FALSE, INK_MUTED, "nothing to show");
+    pen->text (
+        pen->data, PLOT_WIDTH / 2.0, PLOT_HEIGHT / 2.0, ANCHOR_MIDDLE, FALSE, INK_MUTED, "nothing to show");
     return;
   }
   draw_axes (plot, pen, &x, &y);
@@ -342,8 +346,8 @@ svg_line (gpointer data, const double *xy, guint n, double width, Stroke stroke,
 {
   GString *page = data;
 
-  g_string_append_printf (page, "<polyline class=\"%s\" stroke-width=\"%g\"%s points=\"", ink_names[ink], width,
-      dashes[stroke]);
+  g_string_append_printf (
+      page, "<polyline class=\"%s\" stroke-width=\"%g\"%s points=\"", ink_names[ink], width, dashes[stroke]);
   for (guint i = 0; i < n; i++)
     g_string_append_printf (page, "%s%.1f,%.1f", i ? " " : "", xy[2 * i], xy[2 * i + 1]);
   g_string_append (page, "\"/>\n");
@@ -355,10 +359,11 @@ svg_mark (gpointer data, double x, double y, gboolean square, Ink ink, const cha
   GString *page = data;
 
   if (square)
-    g_string_append_printf (page, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"6\" height=\"6\"", ink_names[ink],
-        x - 3, y - 3);
+    g_string_append_printf (page, "<rect class=\"%s\" x=\"%.1f\" y=\"%.1f\" width=\"6\" height=\"6\"",
+        ink_names[ink], x - 3, y - 3);
   else
-    g_string_append_printf (page, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\"", ink_names[ink], x, y);
+    g_string_append_printf (
+        page, "<circle class=\"%s\" cx=\"%.1f\" cy=\"%.1f\" r=\"3.2\"", ink_names[ink], x, y);
   if (note) {
     g_string_append (page, "><title>");
     page_text (page, note);
@@ -373,8 +378,8 @@ svg_text (gpointer data, double x, double y, Anchor anchor, gboolean bold, Ink i
 {
   GString *page = data;
 
-  g_string_append_printf (page, "<text class=\"%s%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">", ink_names[ink],
-      bold ? " title" : "", x, y, anchors[anchor]);
+  g_string_append_printf (page, "<text class=\"%s%s\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
+      ink_names[ink], bold ? " title" : "", x, y, anchors[anchor]);
   page_text (page, text);
   g_string_append (page, "</text>\n");
 }
@@ -384,8 +389,8 @@ plot_append_svg (GString *page, const Plot *plot)
 {
   const Pen pen = { page, svg_line, svg_mark, svg_text };
 
-  g_string_append_printf (page, "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", PLOT_WIDTH,
-      PLOT_HEIGHT);
+  g_string_append_printf (
+      page, "<svg class=\"plot\" viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"", PLOT_WIDTH, PLOT_HEIGHT);
   page_text (page, plot->title);
   g_string_append (page, " against ");
   page_text (page, plot->x_name);

@@ -33,7 +33,8 @@ allocate (Triptych *triptych, int height, int width, GError **error)
   for (int i = 0; i < 3; i++)
     if (!(triptych->part[i] = g_try_malloc_n ((gsize) height * width, 3))) {
       triptych_clear (triptych);
-      g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for a picture of %dx%d", width, height);
+      g_set_error (
+          error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for a picture of %dx%d", width, height);
       return FALSE;
     }
   return TRUE;
@@ -42,8 +43,8 @@ allocate (Triptych *triptych, int height, int width, GError **error)
 /* ---- files ------------------------------------------------------------------------------------- */
 
 gboolean
-triptych_make (Triptych *triptych, const EvaluateResult *result, const char *prefix, const SynthKernel *kernels,
-    GError **error)
+triptych_make (Triptych *triptych, const EvaluateResult *result, const char *prefix,
+    const SynthKernel *kernels, GError **error)
 {
   const guint8 *const parts[] = { result->blurred, result->predicted, result->sharp };
   g_autofree char *name = g_utf8_make_valid (result->name, -1);
@@ -57,7 +58,8 @@ triptych_make (Triptych *triptych, const EvaluateResult *result, const char *pre
   g_strdelimit (name, "/", '_');
   if (strlen (name) > NAME_MAX_BYTES)
     *g_utf8_find_prev_char (name, name + NAME_MAX_BYTES) = '\0';
-  kernel = result->kernel < 0 ? g_strdup ("pair") : g_strdup_printf ("sigma%g", kernels[result->kernel].sigma);
+  kernel
+      = result->kernel < 0 ? g_strdup ("pair") : g_strdup_printf ("sigma%g", kernels[result->kernel].sigma);
   triptych->name = g_strdup_printf ("%s-%s-%s.png", prefix, name, kernel);
   return TRUE;
 }
@@ -77,8 +79,8 @@ triptych_save (const Triptych *triptych, const char *folder, GError **error)
   memset (pixels, 255, (gsize) width * triptych->height * 3);
   for (int y = 0; y < triptych->height; y++)
     for (int i = 0; i < 3; i++)
-      memcpy (pixels + ((gsize) y * width + i * (triptych->width + GAP)) * 3, triptych->part[i] + (gsize) y * line,
-          line);
+      memcpy (pixels + ((gsize) y * width + i * (triptych->width + GAP)) * 3,
+          triptych->part[i] + (gsize) y * line, line);
   return media_write_png (path, triptych->height, width, pixels, error);
 }
 
@@ -140,7 +142,8 @@ static Part
 find_part (const Triptych *triptych)
 {
   int side = CLAMP (MAX (triptych->height, triptych->width) / 5, ZOOM_MIN, ZOOM_MAX);
-  Part part = { 0, 0, MIN (MAX (side * 5 / 8, 1), triptych->height), MIN (side, triptych->width) }, best = part;
+  Part part = { 0, 0, MIN (MAX (side * 5 / 8, 1), triptych->height), MIN (side, triptych->width) },
+       best = part;
   guint64 most = 0;
 
   for (part.top = 0; part.top + part.height <= triptych->height; part.top += MAX (part.height / 2, 1))
@@ -162,7 +165,8 @@ cut (const Triptych *triptych, int which, const Part *part)
 
   for (int y = 0; y < part->height; y++)
     memcpy (pixels + (gsize) y * part->width * 3,
-        triptych->part[which] + ((gsize) (part->top + y) * triptych->width + part->left) * 3, (gsize) part->width * 3);
+        triptych->part[which] + ((gsize) (part->top + y) * triptych->width + part->left) * 3,
+        (gsize) part->width * 3);
   return pixels;
 }
 
@@ -174,7 +178,8 @@ reduce (const Triptych *triptych, int which, int height, int width)
 
   for (int y = 0; y < height; y++)
     for (int x = 0; x < width; x++) {
-      int top = (int) ((gint64) y * triptych->height / height), left = (int) ((gint64) x * triptych->width / width);
+      int top = (int) ((gint64) y * triptych->height / height),
+          left = (int) ((gint64) x * triptych->width / width);
       int bottom = MAX ((int) ((gint64) (y + 1) * triptych->height / height), top + 1);
       int right = MAX ((int) ((gint64) (x + 1) * triptych->width / width), left + 1);
       guint64 sum[3] = { 0 }, n = (guint64) (bottom - top) * (right - left);
@@ -218,8 +223,8 @@ to_jpeg (int height, int width, const guint8 *rgb)
 
 /* coded as a JPEG where that can be, for it is a tenth of a PNG file. */
 static gboolean
-append_image (GString *page, const char *class_name, const char *what, int height, int width, const guint8 *rgb,
-    gboolean coded, GError **error)
+append_image (GString *page, const char *class_name, const char *what, int height, int width,
+    const guint8 *rgb, gboolean coded, GError **error)
 {
   g_autoptr (GBytes) jpeg = coded ? to_jpeg (height, width, rgb) : NULL;
   g_autoptr (GBytes) png = jpeg ? NULL : picture_to_png (height, width, rgb, error);
@@ -233,7 +238,8 @@ append_image (GString *page, const char *class_name, const char *what, int heigh
   }
   data = g_bytes_get_data (jpeg ? jpeg : png, &size);
   text = g_base64_encode (data, size);
-  g_string_append_printf (page, "<img class=\"%s\" alt=\"%s\" width=\"%d\" height=\"%d\" src=\"data:image/%s;base64,%s\"/>\n",
+  g_string_append_printf (page,
+      "<img class=\"%s\" alt=\"%s\" width=\"%d\" height=\"%d\" src=\"data:image/%s;base64,%s\"/>\n",
       class_name, what, width, height, jpeg ? "jpeg" : "png", text);
   return TRUE;
 }
@@ -245,7 +251,8 @@ triptych_append (GString *page, const Triptych *triptych, const char *caption, G
   const Part part = find_part (triptych);
   gsize n = (gsize) triptych->height * triptych->width * 3, begun = page->len;
   double scale = MIN ((double) VIEW_MAX / MAX (triptych->height, triptych->width), 1);
-  int height = MAX ((int) (triptych->height * scale + 0.5), 1), width = MAX ((int) (triptych->width * scale + 0.5), 1);
+  int height = MAX ((int) (triptych->height * scale + 0.5), 1),
+      width = MAX ((int) (triptych->width * scale + 0.5), 1);
   gboolean done = TRUE;
 
   g_string_append (page, "<figure><div class=\"views\">\n");
@@ -254,14 +261,16 @@ triptych_append (GString *page, const Triptych *triptych, const char *caption, G
 
     g_string_append_printf (page, "<div><p>%s", names[i]);
     if (i < 2)
-      g_string_append_printf (page, "<br/>%.2f dB", metrics_psnr (metrics_mse8 (n, triptych->part[i], triptych->part[2])));
+      g_string_append_printf (
+          page, "<br/>%.2f dB", metrics_psnr (metrics_mse8 (n, triptych->part[i], triptych->part[2])));
     else
       g_string_append (page, "<br/>the truth");
     g_string_append (page, "</p><div class=\"view\">");
     done = append_image (page, "whole", names[i], height, width, pixels, TRUE, error);
-    g_string_append_printf (page, "<i style=\"left:%.2f%%;top:%.2f%%;width:%.2f%%;height:%.2f%%\"></i></div></div>\n",
-        100.0 * part.left / triptych->width, 100.0 * part.top / triptych->height, 100.0 * part.width / triptych->width,
-        100.0 * part.height / triptych->height);
+    g_string_append_printf (page,
+        "<i style=\"left:%.2f%%;top:%.2f%%;width:%.2f%%;height:%.2f%%\"></i></div></div>\n",
+        100.0 * part.left / triptych->width, 100.0 * part.top / triptych->height,
+        100.0 * part.width / triptych->width, 100.0 * part.height / triptych->height);
   }
   for (int i = 0; i < 3 && done; i++) {
     g_autofree guint8 *pixels = cut (triptych, i, &part);
