@@ -76,6 +76,7 @@ check_path (const char *what, const char *path, int code, const char *part)
   g_autoptr (GError) error = NULL;
   g_autoptr (DuModel) model = du_model_load (path, &error);
 
+  g_assert_null (model);
   check_error (what, error, "weights file '", code, part);
 }
 
@@ -497,7 +498,7 @@ test_offsets (void)
   const guint8 *data = sample->data + sample_header;
   gsize size = sample->len - sample_header;
   g_autoptr (GRegex) regex = g_regex_new ("\"data_offsets\":\\[(\\d+),(\\d+)\\]", 0, 0, NULL);
-  g_autoptr (GByteArray) first = NULL, end = NULL, other_order = NULL, unaligned = NULL;
+  g_autoptr (GByteArray) first = NULL, end = NULL, other_order = NULL;
   char *second;
 
   check_edits (edits, G_N_ELEMENTS (edits));
