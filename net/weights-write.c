@@ -178,8 +178,8 @@ make_header (const char *shown, const DuConfig *config, GHashTable *metadata, Du
     for (int d = 0; d < tensor->rank; d++)
       json_array_append_new (shape, json_integer (tensor->shape[d]));
     json_object_set_new (root, tensor->name,
-        json_pack ("{s:s, s:o, s:[I,I]}", "dtype", du_dtype_name (written->dtype), "shape", shape, "data_offsets",
-            (json_int_t) at, (json_int_t) end));
+        json_pack ("{s:s, s:o, s:[I,I]}", "dtype", du_dtype_name (written->dtype), "shape", shape,
+            "data_offsets", (json_int_t) at, (json_int_t) end));
     at = end;
   }
   text = json_dumps (root, JSON_COMPACT);

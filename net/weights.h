@@ -9,9 +9,8 @@
  *
  * The object has one entry for each tensor of du_config_tensor(), and no other:
  *   "enc0.conv1.weight": { "dtype": "F16", "shape": [32,3,3,3], "data_offsets": [begin,end] }
- * dtype is F32, F16 or BF16, for each tensor (the writer keeps running statistics in F32 and puts them first);
- * offsets are in bytes from the begin of the data. Beside them "__metadata__" is
- * an object of strings:
+ * dtype is F32, F16 or BF16, tensor by tensor (the writer keeps running statistics in F32 and puts them
+ * first); offsets are in bytes from the begin of the data. Beside them "__metadata__" is an object of strings:
  *   format         "deblurunet"
  *   format_version "1"
  *   base_width     "32", 1 to DU_BASE_WIDTH_MAX

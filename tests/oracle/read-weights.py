@@ -42,8 +42,18 @@ def rounded(values, dtype):
     return values
 
 
-def read(path):
-    """The tensors (float32, in the order of the data) and the metadata of a weights file."""
+def is_statistic(name):
+    return name.endswith((".running_mean", ".running_var"))
+
+
+def block(tensors):
+    """The library's block: what is trained, then the running statistics."""
+    names = sorted(tensors, key=is_statistic)
+    return numpy.concatenate([tensors[name].ravel() for name in names])
+
+
+def read(path, dtypes=None):
+    """The tensors (float32, in the order of the data) and the metadata of a weights file; fills dtypes."""
     file = path.read_bytes()
     (length,) = struct.unpack("<Q", file[:8])
     header = json.loads(file[8 : 8 + length])
@@ -54,6 +64,8 @@ def read(path):
     digest = metadata["header_sha256"].encode()
     assert file[: 8 + length].count(digest) == 1
     assert hashlib.sha256(file[: 8 + length].replace(digest, ZEROS)).hexdigest().encode() == digest
+    if dtypes is not None:
+        dtypes.update((name, entry["dtype"]) for name, entry in header.items())
     tensors, at = {}, 0
     for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         begin, end = entry["data_offsets"]
@@ -96,7 +108,8 @@ def raw(path, suffix):
 
 
 def check_numpy(path):
-    tensors, metadata = read(path)
+    dtypes = {}
+    tensors, metadata = read(path, dtypes)
     dtype = path.stem.split("-")[-1]
     expected = {
         "format": "deblurunet",
@@ -107,13 +120,17 @@ def check_numpy(path):
         "provenance": 'a "test" \\ \u00e9\U0001f600\n',
     }
     assert expected.items() <= metadata.items(), metadata
-    block = numpy.concatenate([values.ravel() for values in tensors.values()])
-    numpy.testing.assert_array_equal(block, rounded(raw(path, ".parameters"), dtype))
+    # Variances may pass what F16 can hold, so that the running statistics are always F32.
+    assert dtypes == {name: "F32" if is_statistic(name) else dtype for name in tensors}
+    values = raw(path, ".parameters")
+    n = sum(tensors[name].size for name in tensors if not is_statistic(name))
+    values = numpy.concatenate([rounded(values[:n], dtype), values[n:]])
+    numpy.testing.assert_array_equal(block(tensors), values)
 
     # And back: the library must find what Python wrote.
     copy = path.with_suffix(".python.safetensors")
     write(copy, tensors, metadata)
-    block.tofile(path.with_suffix(".python"))
+    block(tensors).tofile(path.with_suffix(".python"))
     subprocess.run([program, "read", copy, path.with_suffix(".python")], check=True)
 
 
@@ -164,8 +181,7 @@ def check_safetensors(path):
     file = written.read_bytes()
     size = 8 + struct.unpack("<Q", file[:8])[0]
     written.write_bytes(seal(file[:size], file[size:]))
-    block = numpy.concatenate([values.ravel() for values in tensors.values()])
-    block.tofile(path.with_suffix(".package"))
+    block(tensors).tofile(path.with_suffix(".package"))
     subprocess.run([program, "read", written, path.with_suffix(".package")], check=True)
 
 
