@@ -1,50 +1,73 @@
 #!/bin/sh
 # Deblurs a real clip and shows what it did.
-#   sh examples/demo.sh                  the bundled clip, which we blurred (sigma 1.6), so the truth is known
-#   sh examples/demo.sh INPUT [OUTPUT]   a video file of yours (the picture only, no sound)
+#   sh examples/demo.sh                  the bundled clip, blurred here (11x11, sigma 1.6), so the truth is known
+#   sh examples/demo.sh INPUT [OUTPUT]   a video file of yours (the picture only, no sound);
+#                                        OUTPUT.mkv is lossless (FFV1), any other name H.264 in MP4
 # Installs what is missing (Debian), builds, then writes OUTPUT, and beside it a before | after video and PNG.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
+out=$root/demo-out
+absolute () { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+fail () { echo "demo: $1" >&2; exit 2; }
+
 truth=
 case $# in
   0)
-    input=$root/examples/data/drive-blurred.mp4
-    truth=$root/examples/data/drive-sharp.mp4
-    output=$root/demo-out/deblurred.mp4
-    mkdir -p "$root/demo-out"
+    mkdir -p "$out"
+    input=$out/blurred.mkv truth=$out/sharp.mkv output=$out/deblurred.mkv
     ;;
   1 | 2)
-    input=$1
-    output=${2:-${1%.*}-deblurred.mp4}
+    [ -f "$1" ] || fail "there is no file $1"
+    input=$(absolute "$1") output=$(absolute "${2:-${1%.*}-deblurred.mp4}")
+    [ -d "$(dirname "$output")" ] || fail "there is no folder $(dirname "$output")"
+    if [ -e "$output" ] && [ "$input" -ef "$output" ]; then fail "the output would overwrite the input $input"; fi
     ;;
-  *) echo "usage: sh examples/demo.sh [INPUT [OUTPUT]]" >&2; exit 2 ;;
+  *) fail "usage: sh examples/demo.sh [INPUT [OUTPUT]]" ;;
 esac
-[ -f "$input" ] || { echo "demo: there is no file $input" >&2; exit 2; }
-# Paths are handed to programs that run in another folder.
-absolute () { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
-input=$(absolute "$input") output=$(absolute "$output")
-[ -d "$(dirname "$output")" ] || { echo "demo: there is no folder $(dirname "$output")" >&2; exit 2; }
-if [ -e "$output" ] && [ "$input" -ef "$output" ]; then
-  echo "demo: the output would overwrite the input $input" >&2
-  exit 2
-fi
-side="${output%.*}-before-after"
+side=${output%.*}-before-after
 
 sh "$root/tests/setup.sh" demo
 build=$root/build-demo
-[ -f "$build/build.ninja" ] || meson setup "$build" "$root" --buildtype=release >/dev/null
-ninja -C "$build" -v >"$build/ninja.log" 2>&1 || { tail -n 40 "$build/ninja.log" >&2; exit 1; }
+echo "Building in $build"
+[ -f "$build/build.ninja" ] || meson setup "$build" "$root" --buildtype=release -Dtests=false >/dev/null
+ninja -C "$build" >"$build/ninja.log" 2>&1 || { tail -n 40 "$build/ninja.log" >&2; exit 1; }
+# Runs a program with the element and its weights found.
+with_element () { meson devenv -C "$build" "$@"; }
 
+if [ -n "$truth" ]; then
+  echo "Blurring the bundled clip"
+  rm -rf "$out/pairs"
+  "$build/train/deblurunet-train" synth --kernels 11:1.6 --size 540x960 "$root/examples/data/drive.mp4" "$out/pairs"
+  for pair in sharp/"$truth" blur/"$input"; do
+    with_element gst-launch-1.0 -q multifilesrc location="$out/pairs/${pair%%/*}/000000_drive_f%06d.png" \
+      caps=image/png,framerate=25/1 ! pngdec ! videoconvert ! video/x-raw,format=BGRx \
+      ! avenc_ffv1 ! matroskamux ! filesink location="${pair#*/}"
+  done
+fi
+
+case $output in
+  *.mkv) encode="videoconvert ! video/x-raw,format=BGRx ! avenc_ffv1 ! matroskamux" ;;
+  *) encode="videoconvert ! x264enc pass=quant quantizer=14 speed-preset=veryfast ! h264parse ! mp4mux" ;;
+esac
 log=$build/demo-element.log
 rm -f "$log"
 echo "Deblurring $input"
-# The element logs one line of figures when it stops (debug level INFO).
-GST_DEBUG=deblurunet:4 GST_DEBUG_NO_COLOR=1 GST_DEBUG_FILE=$log \
-  meson devenv -C "$build" gst-launch-1.0 -e filesrc location="$input" ! decodebin ! queue ! videoconvert \
-  ! deblurunet ! progressreport update-freq=2 \
-  ! x264enc pass=quant quantizer=12 speed-preset=veryfast ! h264parse ! mp4mux ! filesink location="$output"
+# The element logs a line for each frame (debug level DEBUG) and one of figures when it stops (INFO).
+(
+  while sleep 1; do
+    printf '\r%s frames' "$(grep -c 'deblurred the frame' "$log" 2>/dev/null || true)"
+  done
+) &
+progress=$!
+trap 'kill $progress 2>/dev/null || true' EXIT
+# shellcheck disable=SC2086
+with_element env GST_DEBUG=deblurunet:5 GST_DEBUG_NO_COLOR=1 GST_DEBUG_FILE="$log" \
+  gst-launch-1.0 -e filesrc location="$input" ! decodebin ! queue ! videoconvert \
+  ! deblurunet ! $encode ! filesink location="$output"
+kill $progress
+trap - EXIT
 
 echo
 "$build/examples/before-after" "$input" "$output" "$side.mp4" "$side.png" ${truth:+"$truth"}

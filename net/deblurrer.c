@@ -35,7 +35,7 @@ struct _DuDeblurrer
 void
 du_deblurrer_options_init (DuDeblurrerOptions *options)
 {
-  *options = (DuDeblurrerOptions){ .overlap = 64 };
+  *options = (DuDeblurrerOptions){ .overlap = 96 };
 }
 
 static gboolean

@@ -6,7 +6,7 @@
 enum
 {
   GRID = DU_SIZE_MULTIPLE,
-  RAMP_MAX = 16, /* pixels: what a tile does not know shows near its edge, which a long ramp comes close to */
+  RAMP_MAX = 32, /* pixels: what a tile does not know shows near its edge, which a long ramp comes close to */
 };
 
 static int
@@ -46,7 +46,7 @@ ramp (const DuTileAxis *axis, int index, int *from, int *length)
   int start = du_tile_axis_position (axis, index + 1);
   int end = du_tile_axis_position (axis, index) + axis->tile;
 
-  *length = MIN ((end - start) / 2, RAMP_MAX);
+  *length = MIN ((end - start) / 2, MIN (axis->tile / 8, RAMP_MAX));
   *from = (start + end - *length) / 2;
 }
 

@@ -417,6 +417,7 @@ transform_frame (GstVideoFilter *filter, GstVideoFrame *in, GstVideoFrame *out)
   }
   if (self->compare == GST_DEBLURUNET_COMPARE_SPLIT)
     gst_deblurunet_compare_split (in, out, self->split_position);
+  GST_DEBUG_OBJECT (self, "deblurred the frame at %" GST_TIME_FORMAT, GST_TIME_ARGS (GST_BUFFER_PTS (in->buffer)));
   return GST_FLOW_OK;
 }
 

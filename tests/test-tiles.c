@@ -58,8 +58,8 @@ check_axis (int length, int tile, int overlap)
 
       if (!(weights[x] >= 0 && weights[x] <= 1) || (x >= from && x < to) != (weights[x] > 0))
         g_error ("%s: tile %d weighs %g at %d, not zero from %d to %d", what, i, weights[x], x, from, to);
-      /* Neighbours that share pixels share at least 16, and 16 of them weigh something, or half. */
-      if (overlap > 0 && edge < MAX (4, overlap / 2 - 8) && weights[x] != 0)
+      /* Neighbours that share pixels share at least 16, and 32 of them weigh something, or half. */
+      if (overlap > 0 && edge < MAX (4, MAX (overlap / 4, overlap / 2 - 16)) && weights[x] != 0)
         g_error ("%s: tile %d weighs %g at %d, %d from its edge", what, i, weights[x], x, edge);
       if (position + x < length)
         sum[position + x] += weights[x];
