@@ -31,7 +31,9 @@ struct _DuDeblurrer
   DuDeblurrerStats stats;
 };
 
-/* An overlap of 64 keeps tiles within 2/255 of the whole frame: tests/test-whole.c. */
+/* Measured by tests/test-whole.c: on a blurred photograph whose tiles share 64 pixels, the mean deviation from
+ * the whole frame is below a thirtieth of an 8-bit step, and single pixels are off by three. More overlap
+ * halves that and costs tiles: at 1080p 25 with 32 or 48 pixels, 30 with 64 or 80, 42 with 96, 48 with 128. */
 void
 du_deblurrer_options_init (DuDeblurrerOptions *options)
 {
