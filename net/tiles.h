@@ -35,7 +35,7 @@ int du_tile_axis_position (const DuTileAxis *axis, int index);
 
 /* Share of a tile in its pixels: axis->tile weights in [0,1]. Over the tiles they sum to one in every pixel
  * of the frame. Only [from, to) is not zero: the weights rise in the middle of the pixels shared with a
- * neighbour, over 16 pixels or half of the shared ones, whichever is less. */
+ * neighbour, over 32 pixels, an eighth of the tile or half of the shared ones, whichever is least. */
 void du_tile_axis_weights (const DuTileAxis *axis, int index, float *weights, int *from, int *to);
 
 #endif

@@ -128,7 +128,7 @@ test_whole (void)
   session = du_session_open (model, &options, &error);
   g_assert_no_error (error);
   du_deblurrer_options_init (&deblurrer_options);
-  check_overlap (session, deblurrer_options.overlap, picture_path, 5, 0.05);
+  check_overlap (session, deblurrer_options.overlap, picture_path, 3, 0.03);
   check_overlap (session, 128, picture_path, 2, 0.01);
 }
 
