@@ -180,13 +180,18 @@ du_library_name (void)
       g_str_has_prefix (isa, "cpu_isa_") ? isa + strlen ("cpu_isa_") : isa);
 }
 
-gboolean
-du_library_has_bf16 (void)
+DuInstructions
+du_library_instructions (void)
 {
-  guint isa = dnnl_get_effective_cpu_isa ();
+  static const guint sets[] = { [DU_AVX2] = dnnl_cpu_isa_avx2, [DU_AVX512] = dnnl_cpu_isa_avx512_core,
+    [DU_AVX512_BF16] = dnnl_cpu_isa_avx512_core_bf16 };
+  const guint isa = dnnl_get_effective_cpu_isa ();
+  DuInstructions best = DU_NO_VECTORS;
 
-  /* The constants are bit sets: each contains those of the instruction sets it builds on. */
-  return (isa & dnnl_cpu_isa_avx512_core_bf16) == dnnl_cpu_isa_avx512_core_bf16;
+  /* The library's constants are bit sets: each contains those of the sets it builds on. */
+  while (best < DU_AVX512_BF16 && (isa & sets[best + 1]) == sets[best + 1])
+    best++;
+  return best;
 }
 
 /* ---- convolutions ------------------------------------------------------------------------------- */

@@ -13,8 +13,17 @@ DuLibrary *du_library_open (GError **error);
 void du_library_close (DuLibrary *library); /* NULL is allowed */
 /* "oneDNN 2.6.3 (avx512_core_bf16)", g_free. */
 char *du_library_name (void);
-/* Whether the processor multiplies bf16 and the library uses it; without, bf16 is emulated, slower than f32. */
-gboolean du_library_has_bf16 (void);
+/* What the library uses of the processor, each with all before it; the user may limit it by the library's
+ * environment variable ONEDNN_MAX_CPU_ISA. Below DU_AVX512_BF16 bf16 is emulated, slower than f32. */
+typedef enum
+{
+  DU_NO_VECTORS, /* that matter here */
+  DU_AVX2,
+  DU_AVX512, /* F, BW, VL, DQ */
+  DU_AVX512_BF16,
+} DuInstructions;
+
+DuInstructions du_library_instructions (void);
 
 typedef enum
 {

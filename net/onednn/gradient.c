@@ -10,8 +10,8 @@
 
 enum
 {
-  INPUTS = 8,   /* channels of the source, of a block */
-  OUTPUTS = 32, /* of the destination: two registers */
+  INPUTS = 8,   /* channels of the source in a block */
+  OUTPUTS = 32, /* of the destination */
   BLOCK = INPUTS * OUTPUTS,
   TAPS_MAX = 9,
   LINES_MAX = 64,         /* packed at a time */
@@ -85,105 +85,91 @@ du_gradient_scratch_size (const DuConvShape *shape, int threads)
 
 #include <immintrin.h>
 
-#define AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512vl")))
-#define AVX512_BF16 __attribute__ ((target ("avx512f,avx512bw,avx512vl,avx512bf16")))
+#define AVX2 __attribute__ ((target ("avx2,fma")))
+#define AVX512 __attribute__ ((target ("avx512f,avx512bw,avx512vl,avx512dq")))
+#define AVX512_BF16 __attribute__ ((target ("avx512f,avx512bw,avx512vl,avx512dq,avx512bf16")))
 
 gboolean
 du_gradient_serves (const DuConvShape *shape)
 {
-  return shape->kind == DU_CONV_WEIGHTS && shape->channels_in % INPUTS == 0 && shape->channels_out % 16 == 0
-         && __builtin_cpu_supports ("avx512f") && __builtin_cpu_supports ("avx512bw")
-         && __builtin_cpu_supports ("avx512vl")
-         && (shape->type == DU_TYPE_F32 || __builtin_cpu_supports ("avx512bf16"));
+  return shape->kind == DU_CONV_WEIGHTS && shape->channels_in % 8 == 0 && shape->channels_out % 8 == 0
+         && du_library_instructions () >= (shape->type == DU_TYPE_BF16 ? DU_AVX512_BF16 : DU_AVX2)
+         && __builtin_cpu_supports ("fma");
 }
 
-/* ---- packing -------------------------------------------------------------------------------------- */
+/* ---- packing ------------------------------------------------------------------------------------- */
 
-/* The words of pixel and next, INPUTS of them; in bf16 NULL is a pixel of zeros. */
-static inline AVX512 __m256i
-input_pair (const guint16 *pixel, const guint16 *next)
+/* Eight words: of a pixel at channels from, or in bf16 of it and the next pixel; NULL is a pixel of zeros. */
+static inline AVX2 __m256i
+eight_words (DuType type, const void *from, const void *next)
 {
-  const __m256i low = pixel ? _mm256_cvtepu16_epi32 (_mm_loadu_si128 ((const __m128i *) pixel)) : _mm256_setzero_si256 ();
-  const __m256i high = next ? _mm256_cvtepu16_epi32 (_mm_loadu_si128 ((const __m128i *) next)) : _mm256_setzero_si256 ();
+  __m256i low = _mm256_setzero_si256 (), high = low;
 
+  if (type == DU_TYPE_F32)
+    return from ? _mm256_loadu_si256 (from) : low;
+  if (from)
+    low = _mm256_cvtepu16_epi32 (_mm_loadu_si128 (from));
+  if (next)
+    high = _mm256_cvtepu16_epi32 (_mm_loadu_si128 (next));
   return _mm256_or_si256 (low, _mm256_slli_epi32 (high, 16));
 }
 
-static inline AVX512 __m512i
-output_pair (const guint16 *pixel, const guint16 *next)
+/* Eight channels of one line: word n is of pixel first + n * stride, count words of eight, step apart. Pixels
+ * outside the line are zeros. */
+static inline AVX2 void
+pack_channels (DuType type, const char *line, int width, gsize pixel_size, int first, int stride, int count,
+    float *to, gsize step)
 {
-  const __m512i low = _mm512_cvtepu16_epi32 (_mm256_loadu_si256 ((const __m256i *) pixel));
-  const __m512i high = next ? _mm512_cvtepu16_epi32 (_mm256_loadu_si256 ((const __m256i *) next)) : _mm512_setzero_si512 ();
+  for (int n = 0, x = first; n < count; n++, x += stride, to += step) {
+    const char *from = line + x * (gssize) pixel_size;
 
-  return _mm512_or_si512 (low, _mm512_slli_epi32 (high, 16));
-}
-
-/* The words of pixel x of a line, from channel first on; pixels outside the line are zeros. */
-static inline AVX512 __m256i
-source_words (const DuConvShape *s, const void *line, int first, int x)
-{
-  const gsize at = (gsize) x * s->channels_in + first;
-  const gboolean inside = x >= 0 && x < s->width, next_inside = x + 1 >= 0 && x + 1 < s->width;
-
-  if (s->type == DU_TYPE_F32)
-    return inside ? _mm256_loadu_si256 ((const __m256i *) ((const float *) line + at)) : _mm256_setzero_si256 ();
-  return input_pair (inside ? (const guint16 *) line + at : NULL,
-      next_inside ? (const guint16 *) line + at + s->channels_in : NULL);
-}
-
-/* One line of the source: [block][pixel, with padding on both sides][INPUTS]. to: of the line in block 0. */
-static AVX512 void
-pack_source (const Plan *p, const DuConvShape *s, const void *line, float *to)
-{
-  const int pixels = p->source_pitch / INPUTS, channels = s->channels_in, inner = s->width - 1;
-
-  for (int block = 0; block < p->input_blocks; block++) {
-    float *words = to + block * p->source_panel;
-    int at = 0;
-
-    for (; at < p->padding; at++)
-      _mm256_storeu_si256 ((__m256i *) (words + at * INPUTS), source_words (s, line, block * INPUTS, at - p->padding));
-    if (s->type == DU_TYPE_BF16) {
-      const guint16 *from = (const guint16 *) line + block * INPUTS;
-
-      for (; at < p->padding + inner; at++, from += channels)
-        _mm256_storeu_si256 ((__m256i *) (words + at * INPUTS), input_pair (from, from + channels));
-    } else {
-      const float *from = (const float *) line + block * INPUTS;
-
-      for (; at < p->padding + inner; at++, from += channels)
-        _mm256_storeu_ps (words + at * INPUTS, _mm256_loadu_ps (from));
-    }
-    for (; at < pixels; at++)
-      _mm256_storeu_si256 ((__m256i *) (words + at * INPUTS), source_words (s, line, block * INPUTS, at - p->padding));
+    if (x >= 0 && x + 1 < width)
+      _mm256_storeu_si256 ((__m256i *) to, eight_words (type, from, from + pixel_size));
+    else
+      _mm256_storeu_si256 ((__m256i *) to, eight_words (type, x >= 0 && x < width ? from : NULL,
+                                               x + 1 >= 0 && x + 1 < width ? from + pixel_size : NULL));
   }
 }
 
-/* One line of the destination: [block][step][OUTPUTS], from the block first on. */
-static AVX512 void
-pack_destination (const Plan *p, const DuConvShape *s, const void *line, int first, float *to)
+/* One line of the source: [block][pixel, with padding on both sides][INPUTS]. to: of the line in block 0. */
+static AVX2 void
+pack_source (const Plan *p, const DuConvShape *s, const char *line, float *to)
 {
-  const int channels = s->channels_out;
+  const gsize size = s->type == DU_TYPE_BF16 ? sizeof (guint16) : sizeof (float);
+  const int pixels = p->source_pitch / INPUTS;
+
+  for (int block = 0; block < p->input_blocks; block++)
+    if (s->type == DU_TYPE_BF16)
+      pack_channels (DU_TYPE_BF16, line + block * INPUTS * size, s->width, s->channels_in * size, -p->padding, 1,
+          pixels, to + block * p->source_panel, INPUTS);
+    else
+      pack_channels (DU_TYPE_F32, line + block * INPUTS * size, s->width, s->channels_in * size, -p->padding, 1,
+          pixels, to + block * p->source_panel, INPUTS);
+}
+
+/* One line of the destination: [block][step][OUTPUTS], from the block first on. */
+static AVX2 void
+pack_destination (const Plan *p, const DuConvShape *s, const char *line, int first, float *to)
+{
+  const gsize size = s->type == DU_TYPE_BF16 ? sizeof (guint16) : sizeof (float);
 
   for (int block = 0; block < p->blocks_each && first + block < p->output_blocks; block++)
-    for (int half = 0; half < 2; half++) {
-      const int channel = (first + block) * OUTPUTS + half * 16;
-      float *word = to + block * p->destination_panel + half * 16;
+    for (int eight = 0; eight < OUTPUTS; eight += 8) {
+      const int channel = (first + block) * OUTPUTS + eight;
+      float *words = to + block * p->destination_panel + eight;
 
-      for (int step = 0; step < p->steps; step++, word += OUTPUTS)
-        if (channel >= channels) {
-          _mm512_storeu_ps (word, _mm512_setzero_ps ());
-        } else if (s->type == DU_TYPE_BF16) {
-          const guint16 *from = (const guint16 *) line + (gsize) 2 * step * channels + channel;
-
-          _mm512_storeu_si512 (word, output_pair (from, 2 * step + 1 < s->width ? from + channels : NULL));
-        } else {
-          _mm512_storeu_ps (word, _mm512_loadu_ps ((const float *) line + (gsize) step * channels + channel));
-        }
+      if (channel >= s->channels_out)
+        pack_channels (DU_TYPE_F32, line, 0, 0, 0, 1, p->steps, words, OUTPUTS);
+      else if (s->type == DU_TYPE_BF16)
+        pack_channels (DU_TYPE_BF16, line + channel * size, s->width, s->channels_out * size, 0, 2, p->steps, words,
+            OUTPUTS);
+      else
+        pack_channels (DU_TYPE_F32, line + channel * size, s->width, s->channels_out * size, 0, 1, p->steps, words,
+            OUTPUTS);
     }
 }
 
-/* ---- products ------------------------------------------------------------------------------------- */
+/* ---- products ------------------------------------------------------------------------------------ */
 
 /* Where a line of the destination and the line of the source that a tap reads for it begin. */
 typedef struct
@@ -191,50 +177,47 @@ typedef struct
   gsize source, destination;
 } Run;
 
-#define EACH(X) X (0) X (1) X (2) X (3) X (4) X (5) X (6) X (7)
+typedef void (*Product) (const float *source, const float *destination, const Run *runs, int n_runs, int count,
+    float *sums, gsize step, gboolean first);
 
-#define DECLARE(i)                                                                                            \
-  __m512 low##i = first ? _mm512_setzero_ps () : _mm512_loadu_ps (sums + i * step),                           \
-         high##i = first ? _mm512_setzero_ps () : _mm512_loadu_ps (sums + i * step + 16);
-#define MULTIPLY_F32(i)                                                                                       \
-  {                                                                                                           \
-    const __m512 value = _mm512_set1_ps (a[i]);                                                               \
-    low##i = _mm512_fmadd_ps (value, b0, low##i);                                                             \
-    high##i = _mm512_fmadd_ps (value, b1, high##i);                                                           \
-  }
-#define MULTIPLY_BF16(i)                                                                                      \
-  {                                                                                                           \
-    const __m512bh value = (__m512bh) _mm512_set1_ps (a[i]);                                                  \
-    low##i = _mm512_dpbf16_ps (low##i, value, (__m512bh) b0);                                                 \
-    high##i = _mm512_dpbf16_ps (high##i, value, (__m512bh) b1);                                               \
-  }
-#define STORE(i)                                                                                              \
-  _mm512_storeu_ps (sums + i * step, low##i);                                                                 \
-  _mm512_storeu_ps (sums + i * step + 16, high##i);
+#define EACH_4(X) X (0) X (1) X (2) X (3)
+#define EACH_8(X) EACH_4 (X) X (4) X (5) X (6) X (7)
 
-/* sums[i * step + o] (+)= sum over the runs of source[i] * destination[o] */
-#define PRODUCT(name, TARGET, MULTIPLY, source_step)                                                          \
-  static TARGET void name (const float *source, const float *destination, const Run *runs, int n_runs,        \
-      int count, float *sums, gsize step, gboolean first)                                                     \
-  {                                                                                                           \
-    EACH (DECLARE)                                                                                            \
-    for (int run = 0; run < n_runs; run++) {                                                                  \
-      const float *a = source + runs[run].source, *b = destination + runs[run].destination;                   \
-                                                                                                              \
-      for (int x = 0; x < count; x++, a += source_step, b += OUTPUTS) {                                       \
-        const __m512 b0 = _mm512_loadu_ps (b), b1 = _mm512_loadu_ps (b + 16);                                 \
-                                                                                                              \
-        EACH (MULTIPLY)                                                                                       \
-      }                                                                                                       \
-    }                                                                                                         \
-    EACH (STORE)                                                                                              \
-  }
+#define NAME product_avx2
+#define TARGET AVX2
+#define VECTOR __m256
+#define LANES 8
+#define OP(name) _mm256_##name##_ps
+#define EACH EACH_4
+#define INPUTS_EACH 4
+#define ADD(sum, a, b) _mm256_fmadd_ps (a, b, sum)
+#define SOURCE_STEP INPUTS
+#include "gradient-product.h"
 
-PRODUCT (product_f32, AVX512, MULTIPLY_F32, INPUTS)
-PRODUCT (product_bf16, AVX512_BF16, MULTIPLY_BF16, 2 * INPUTS)
+#define NAME product_avx512
+#define TARGET AVX512
+#define VECTOR __m512
+#define LANES 16
+#define OP(name) _mm512_##name##_ps
+#define EACH EACH_8
+#define INPUTS_EACH 8
+#define ADD(sum, a, b) _mm512_fmadd_ps (a, b, sum)
+#define SOURCE_STEP INPUTS
+#include "gradient-product.h"
+
+#define NAME product_bf16
+#define TARGET AVX512_BF16
+#define VECTOR __m512
+#define LANES 16
+#define OP(name) _mm512_##name##_ps
+#define EACH EACH_8
+#define INPUTS_EACH 8
+#define ADD(sum, a, b) _mm512_dpbf16_ps (sum, (__m512bh) (a), (__m512bh) (b))
+#define SOURCE_STEP (2 * INPUTS)
+#include "gradient-product.h"
 
 /* 8 x 8 floats, rows step and stride apart. */
-static AVX512 void
+static AVX2 void
 transpose (const float *from, gsize step, float *to, gsize stride)
 {
   __m256 r[8], s[8];
@@ -342,6 +325,9 @@ multiply (Part *part, int packed, int lines, gboolean first, gboolean last)
 {
   const Plan *p = part->plan;
   const int kernel = part->shape->kernel, width = part->shape->width;
+  const Product product = part->shape->type == DU_TYPE_BF16             ? product_bf16
+                          : du_library_instructions () >= DU_AVX512 ? product_avx512
+                                                                    : product_avx2;
   const int each = lines * width <= PACKED_PIXELS ? lines : MAX (1, RUN_PIXELS / width);
 
   for (int line = 0; line < lines; line += each) {
@@ -351,10 +337,10 @@ multiply (Part *part, int packed, int lines, gboolean first, gboolean last)
         float *sums = part->sums + (gsize) (o * p->input_blocks + i) * p->taps * BLOCK;
 
         for (int tap = 0; tap < p->taps; tap++)
-          (part->shape->type == DU_TYPE_BF16 ? product_bf16 : product_f32) (
-              part->source + i * p->source_panel + tap % kernel * INPUTS,
-              part->destination + o * p->destination_panel, part->runs[tap / kernel], part->n_runs[tap / kernel],
-              p->steps, sums + tap * OUTPUTS, (gsize) p->taps * OUTPUTS, first && line == 0);
+          product (part->source + i * p->source_panel + tap % kernel * INPUTS,
+              part->destination + o * p->destination_panel, part->runs[tap / kernel],
+              part->n_runs[tap / kernel], p->steps, sums + tap * OUTPUTS, (gsize) p->taps * OUTPUTS,
+              first && line == 0);
         if (last && line + each >= lines)
           write_block (part, o, i, sums);
       }

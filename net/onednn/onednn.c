@@ -72,7 +72,7 @@ onednn_open (const DuContextOptions *options, GError **error)
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "precision f16 does not run on a CPU: use f32 or bf16");
     return NULL;
   }
-  if (options->type == DU_TYPE_BF16 && !du_library_has_bf16 ()) {
+  if (options->type == DU_TYPE_BF16 && du_library_instructions () < DU_AVX512_BF16) {
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
         "precision bf16 needs a processor with avx512_core_bf16, this is %s: use f32", name);
     return NULL;
