@@ -97,16 +97,17 @@ append_sum (dnnl_post_ops_t ops)
 }
 
 static dnnl_status_t
-convolution_desc (dnnl_primitive_desc_t *desc, dnnl_engine_t engine, const DuConvShape *shape,
-    const Descs *d, dnnl_primitive_attr_t attributes)
+convolution_desc (dnnl_primitive_desc_t *desc, dnnl_engine_t engine, const DuConvShape *shape, const Descs *d,
+    dnnl_primitive_attr_t attributes)
 {
   const dnnl_dims_t strides = { 1, 1 }, pad = { shape->kernel / 2, shape->kernel / 2 };
 #if DNNL_VERSION_MAJOR >= 3
   const dnnl_dims_t dilates = { 0, 0 };
 
   if (shape->kind == DU_CONV_FORWARD)
-    return dnnl_convolution_forward_primitive_desc_create (desc, engine, dnnl_forward_inference, dnnl_convolution_direct,
-        d->source, d->weights, shape->bias ? d->bias : NULL, d->destination, strides, dilates, pad, pad, attributes);
+    return dnnl_convolution_forward_primitive_desc_create (desc, engine, dnnl_forward_inference,
+        dnnl_convolution_direct, d->source, d->weights, shape->bias ? d->bias : NULL, d->destination, strides,
+        dilates, pad, pad, attributes);
   if (shape->kind == DU_CONV_DATA)
     return dnnl_convolution_backward_data_primitive_desc_create (desc, engine, dnnl_convolution_direct,
         d->source, d->weights, d->destination, strides, dilates, pad, pad, NULL, attributes);
@@ -117,8 +118,8 @@ convolution_desc (dnnl_primitive_desc_t *desc, dnnl_engine_t engine, const DuCon
   dnnl_status_t status;
 
   if (shape->kind == DU_CONV_FORWARD)
-    status = dnnl_convolution_forward_desc_init (&op, dnnl_forward_inference, dnnl_convolution_direct, &d->source, &d->weights,
-        shape->bias ? &d->bias : NULL, &d->destination, strides, pad, pad);
+    status = dnnl_convolution_forward_desc_init (&op, dnnl_forward_inference, dnnl_convolution_direct,
+        &d->source, &d->weights, shape->bias ? &d->bias : NULL, &d->destination, strides, pad, pad);
   else if (shape->kind == DU_CONV_DATA)
     status = dnnl_convolution_backward_data_desc_init (&op, dnnl_convolution_direct, &d->source, &d->weights,
         &d->destination, strides, pad, pad);
@@ -183,7 +184,8 @@ du_library_name (void)
 DuInstructions
 du_library_instructions (void)
 {
-  static const guint sets[] = { [DU_AVX2] = dnnl_cpu_isa_avx2, [DU_AVX512] = dnnl_cpu_isa_avx512_core,
+  static const guint sets[] = { [DU_AVX2] = dnnl_cpu_isa_avx2,
+    [DU_AVX512] = dnnl_cpu_isa_avx512_core,
     [DU_AVX512_BF16] = dnnl_cpu_isa_avx512_core_bf16 };
   const guint isa = dnnl_get_effective_cpu_isa ();
   DuInstructions best = DU_NO_VECTORS;
@@ -274,7 +276,8 @@ make_reorder (DuConv *conv, dnnl_engine_t engine, DescRef plain, DescRef packed,
        && check (dnnl_primitive_attr_set_scratchpad_mode (attributes, dnnl_scratchpad_mode_user),
            "create attributes", error)
        && check (dnnl_reorder_primitive_desc_create (&desc, unpacks ? packed : plain, engine,
-                     unpacks ? plain : packed, engine, attributes), "pack weights", error)
+                     unpacks ? plain : packed, engine, attributes),
+           "pack weights", error)
        && check (dnnl_primitive_create (&conv->reorder, desc), "pack weights", error);
   if (ok) {
     scratchpad = query (desc, dnnl_query_scratchpad_md);
@@ -433,7 +436,8 @@ du_conv_run (DuConv *conv, const DuConvArguments *arguments, void *scratch, GErr
 
   set (&to, shape->kind == DU_CONV_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, conv->source, arguments->source);
   set (&to, forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, conv->destination, arguments->destination);
-  set (&to, weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, conv->weights, weights ? scratch : conv->packed);
+  set (&to, weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, conv->weights,
+      weights ? scratch : conv->packed);
   set (&to, DNNL_ARG_SCRATCHPAD, conv->scratchpad, scratchpad);
   if (shape->bias)
     set (&to, DNNL_ARG_BIAS, conv->bias, arguments->bias);

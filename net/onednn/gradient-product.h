@@ -15,8 +15,8 @@
   OP (storeu) (to + i * step, low##i);                                                                       \
   OP (storeu) (to + i * step + LANES, high##i);
 
-/* sums[i * step + o] (+)= sum over the runs, of count steps each, of source[i] * destination[o]; first: nothing
- * is in sums yet. As many sums as registers hold at a time. */
+/* sums[i * step + o] (+)= sum over the runs, of count steps each, of source[i] * destination[o]; first:
+ * nothing is in sums yet. As many sums as registers hold at a time. */
 static TARGET void
 NAME (const float *source, const float *destination, const Run *runs, int n_runs, int count, float *sums,
     gsize step, gboolean first)

@@ -1,4 +1,5 @@
-/* gradient[o][i][ky][kx] = sum over n, y, x of destination[n][y][x][o] * source[n][y + ky - 1][x + kx - 1][i]:
+/* The gradient of weight [o][i][ky][kx] is the sum over n, y and x of
+ *   destination[n][y][x][o] * source[n][y + ky - 1][x + kx - 1][i]:
  * for each tap a matrix product over all pixels. A thread takes a range of output channels and of lines;
  * packs a few lines at a time, so that they stay in its cache; and sums INPUTS x OUTPUTS weights of one tap
  * at a time in registers. In bf16 pairs of neighbouring pixels are multiplied and added by one instruction.
@@ -20,7 +21,7 @@ enum
   RUN_PIXELS = 256,       /* between two taps: a block of outputs stays in the first level cache */
 };
 
-/* How the work is cut. All sizes in 4-byte words: a float, or in bf16 the pair of a pixel and the next one. */
+/* How the work is cut. Sizes are in 4-byte words: a float, or in bf16 a pixel and the next one. */
 typedef struct
 {
   int taps, padding;
@@ -30,7 +31,8 @@ typedef struct
   int blocks_each;                           /* blocks of output channels of one thread */
   int source_pitch, destination_pitch;       /* words from line to line of one packed block */
   int steps;                                 /* multiplications a line */
-  gsize source_panel, destination_panel, sums, total; /* words of a block, a block, a thread's sums, a thread */
+  gsize source_panel, destination_panel, sums,
+      total; /* words of a block, a block, a thread's sums, a thread */
 } Plan;
 
 static int
@@ -140,11 +142,11 @@ pack_source (const Plan *p, const DuConvShape *s, const char *line, float *to)
 
   for (int block = 0; block < p->input_blocks; block++)
     if (s->type == DU_TYPE_BF16)
-      pack_channels (DU_TYPE_BF16, line + block * INPUTS * size, s->width, s->channels_in * size, -p->padding, 1,
-          pixels, to + block * p->source_panel, INPUTS);
+      pack_channels (DU_TYPE_BF16, line + block * INPUTS * size, s->width, s->channels_in * size, -p->padding,
+          1, pixels, to + block * p->source_panel, INPUTS);
     else
-      pack_channels (DU_TYPE_F32, line + block * INPUTS * size, s->width, s->channels_in * size, -p->padding, 1,
-          pixels, to + block * p->source_panel, INPUTS);
+      pack_channels (DU_TYPE_F32, line + block * INPUTS * size, s->width, s->channels_in * size, -p->padding,
+          1, pixels, to + block * p->source_panel, INPUTS);
 }
 
 /* One line of the destination: [block][step][OUTPUTS], from the block first on. */
@@ -161,11 +163,11 @@ pack_destination (const Plan *p, const DuConvShape *s, const char *line, int fir
       if (channel >= s->channels_out)
         pack_channels (DU_TYPE_F32, line, 0, 0, 0, 1, p->steps, words, OUTPUTS);
       else if (s->type == DU_TYPE_BF16)
-        pack_channels (DU_TYPE_BF16, line + channel * size, s->width, s->channels_out * size, 0, 2, p->steps, words,
-            OUTPUTS);
+        pack_channels (DU_TYPE_BF16, line + channel * size, s->width, s->channels_out * size, 0, 2, p->steps,
+            words, OUTPUTS);
       else
-        pack_channels (DU_TYPE_F32, line + channel * size, s->width, s->channels_out * size, 0, 1, p->steps, words,
-            OUTPUTS);
+        pack_channels (DU_TYPE_F32, line + channel * size, s->width, s->channels_out * size, 0, 1, p->steps,
+            words, OUTPUTS);
     }
 }
 
@@ -177,8 +179,8 @@ typedef struct
   gsize source, destination;
 } Run;
 
-typedef void (*Product) (const float *source, const float *destination, const Run *runs, int n_runs, int count,
-    float *sums, gsize step, gboolean first);
+typedef void (*Product) (const float *source, const float *destination, const Run *runs, int n_runs,
+    int count, float *sums, gsize step, gboolean first);
 
 #define EACH_4(X) X (0) X (1) X (2) X (3)
 #define EACH_8(X) EACH_4 (X) X (4) X (5) X (6) X (7)
@@ -297,8 +299,8 @@ find_runs (Part *part, int packed, int first, int count)
       const int y = (packed + line) % height + ky - p->padding;
 
       if (y >= 0 && y < height)
-        part->runs[ky][part->n_runs[ky]++] = (Run){ (gsize) (line + ky) * p->source_pitch,
-          (gsize) line * p->destination_pitch };
+        part->runs[ky][part->n_runs[ky]++]
+            = (Run){ (gsize) (line + ky) * p->source_pitch, (gsize) line * p->destination_pitch };
     }
   }
 }
@@ -325,7 +327,7 @@ multiply (Part *part, int packed, int lines, gboolean first, gboolean last)
 {
   const Plan *p = part->plan;
   const int kernel = part->shape->kernel, width = part->shape->width;
-  const Product product = part->shape->type == DU_TYPE_BF16             ? product_bf16
+  const Product product = part->shape->type == DU_TYPE_BF16         ? product_bf16
                           : du_library_instructions () >= DU_AVX512 ? product_avx512
                                                                     : product_avx2;
   const int each = lines * width <= PACKED_PIXELS ? lines : MAX (1, RUN_PIXELS / width);

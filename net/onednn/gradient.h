@@ -1,5 +1,5 @@
-/* The gradient of a convolution's weights with AVX2 or AVX-512, for channels that fill their registers: in NHWC
- * oneDNN 2.6 gets two thirds of the processor's speed with AVX-512, a third with AVX2.
+/* The gradient of a convolution's weights with AVX2 or AVX-512, for channels that fill their registers: in
+ * NHWC oneDNN 2.6 gets two thirds of the processor's speed with AVX-512, a third with AVX2.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_ONEDNN_GRADIENT_H

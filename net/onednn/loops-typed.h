@@ -72,7 +72,8 @@ NAME (pool_row) (const T *restrict top, const T *restrict bottom, T *restrict ou
 }
 
 static SIMD void
-NAME (pool_row_positions) (const T *restrict top, const T *restrict bottom, T *restrict output, guint8 *restrict positions, int width, int channels)
+NAME (pool_row_positions) (const T *restrict top, const T *restrict bottom, T *restrict output,
+    guint8 *restrict positions, int width, int channels)
 {
   for (int x = 0; x < width; x++)
     for (int c = 0; c < channels; c++) {
@@ -117,8 +118,8 @@ NAME (pool) (const DuExtent *e, const void *input, void *output, guint8 *positio
 
 /* The two pixels of one line that a row of windows covers: positions first and first + 1. */
 static SIMD void
-NAME (unpool_row) (const T *restrict gradient, const guint8 *restrict positions, T *restrict to, int first, int width, int channels,
-    gboolean accumulate)
+NAME (unpool_row) (const T *restrict gradient, const guint8 *restrict positions, T *restrict to, int first,
+    int width, int channels, gboolean accumulate)
 {
   for (int x = 0; x < width; x++)
     for (int side = 0; side < 2; side++) {
@@ -166,7 +167,8 @@ NAME (shuffle) (const DuExtent *e, const void *split, void *full)
 }
 
 static SIMD void
-NAME (unshuffle_pixels) (const DuExtent *e, const T *restrict full, T *restrict split, gsize at, gsize count, float *restrict sums)
+NAME (unshuffle_pixels) (const DuExtent *e, const T *restrict full, T *restrict split, gsize at, gsize count,
+    float *restrict sums)
 {
   const int channels = e->channels, half = e->width / 2;
 
@@ -194,7 +196,8 @@ NAME (unshuffle) (const DuExtent *e, const void *full, void *split, float *sums,
 /* ---- ReLU and batch normalisation ------------------------------------------------------------- */
 
 static SIMD void
-NAME (relu_backward_chunk) (const T *restrict values, T *restrict gradient, gsize pixels, int channels, float *restrict sums)
+NAME (relu_backward_chunk) (const T *restrict values, T *restrict gradient, gsize pixels, int channels,
+    float *restrict sums)
 {
   memset (sums, 0, channels * sizeof *sums);
   for (gsize pixel = 0; pixel < pixels; pixel++)
@@ -211,14 +214,15 @@ static void
 NAME (relu_backward) (const DuExtent *e, const void *values, void *gradient, float *sums, float *partials)
 {
   FOR_CHUNKS (at, count, chunk)
-    NAME (relu_backward_chunk) ((const T *) values + at * e->channels, (T *) gradient + at * e->channels, count,
-        e->channels, partials + chunk * e->channels);
+    NAME (relu_backward_chunk) ((const T *) values + at * e->channels, (T *) gradient + at * e->channels,
+        count, e->channels, partials + chunk * e->channels);
   sum_partials (e, partials, e->channels, e->channels, sums);
 }
 
 /* Mean and sum of squared deviations of one chunk. */
 static SIMD void
-NAME (statistics_chunk) (const T *restrict values, gsize pixels, int channels, float *restrict mean, float *restrict squares)
+NAME (statistics_chunk) (const T *restrict values, gsize pixels, int channels, float *restrict mean,
+    float *restrict squares)
 {
   memset (mean, 0, channels * sizeof *mean);
   memset (squares, 0, channels * sizeof *squares);
@@ -238,11 +242,12 @@ NAME (statistics_chunk) (const T *restrict values, gsize pixels, int channels, f
 static void
 NAME (statistics) (const DuExtent *e, const void *values, float *mean, float *variance, float *partials)
 {
-  const gsize step = 2 * (gsize) e->channels, n = n_pixels (e), each = chunk_pixels (e), chunks = n_chunks (e);
+  const gsize step = 2 * (gsize) e->channels, n = n_pixels (e), each = chunk_pixels (e),
+              chunks = n_chunks (e);
 
   FOR_CHUNKS (at, count, chunk)
-    NAME (statistics_chunk) ((const T *) values + at * e->channels, count, e->channels, partials + chunk * step,
-        partials + chunk * step + e->channels);
+    NAME (statistics_chunk) ((const T *) values + at * e->channels, count, e->channels,
+        partials + chunk * step, partials + chunk * step + e->channels);
   /* Parallel variance, Chan, Golub and LeVeque 1979. */
   for (int c = 0; c < e->channels; c++) {
     double sum = 0, squares = 0;
@@ -261,8 +266,8 @@ NAME (statistics) (const DuExtent *e, const void *values, float *mean, float *va
 }
 
 static SIMD void
-NAME (normalise_chunk) (const T *restrict from, const float *restrict mean, const float *restrict scale, const float *restrict shift, T *restrict to,
-    gsize pixels, int channels)
+NAME (normalise_chunk) (const T *restrict from, const float *restrict mean, const float *restrict scale,
+    const float *restrict shift, T *restrict to, gsize pixels, int channels)
 {
   for (gsize pixel = 0; pixel < pixels; pixel++)
     for (int c = 0; c < channels; c++)
@@ -274,13 +279,13 @@ NAME (normalise) (const DuExtent *e, const void *from, const float *mean, const 
     const float *shift, void *to)
 {
   FOR_CHUNKS (at, count, chunk)
-    NAME (normalise_chunk) ((const T *) from + at * e->channels, mean, scale, shift, (T *) to + at * e->channels,
-        count, e->channels);
+    NAME (normalise_chunk) ((const T *) from + at * e->channels, mean, scale, shift,
+        (T *) to + at * e->channels, count, e->channels);
 }
 
 static SIMD void
-NAME (bn_sums_chunk) (const T *restrict values, const T *restrict gradient, const float *restrict mean, gsize pixels, int channels,
-    float *restrict sums, float *restrict products)
+NAME (bn_sums_chunk) (const T *restrict values, const T *restrict gradient, const float *restrict mean,
+    gsize pixels, int channels, float *restrict sums, float *restrict products)
 {
   memset (sums, 0, channels * sizeof *sums);
   memset (products, 0, channels * sizeof *products);
@@ -295,8 +300,9 @@ NAME (bn_sums_chunk) (const T *restrict values, const T *restrict gradient, cons
 
 /* gradient = values > 0 ? scale * gradient + slope * (values - mean) + offset : 0 */
 static SIMD void
-NAME (bn_backward_chunk) (const T *restrict values, const float *restrict mean, const float *restrict scale, const float *restrict slope,
-    const float *restrict offset, T *restrict gradient, gsize pixels, int channels, float *restrict sums)
+NAME (bn_backward_chunk) (const T *restrict values, const float *restrict mean, const float *restrict scale,
+    const float *restrict slope, const float *restrict offset, T *restrict gradient, gsize pixels,
+    int channels, float *restrict sums)
 {
   memset (sums, 0, channels * sizeof *sums);
   for (gsize pixel = 0; pixel < pixels; pixel++)
@@ -323,8 +329,8 @@ NAME (bn_backward) (const DuExtent *e, const void *values, const float *mean, co
   float *scale = factors, *slope = scale + channels, *offset = slope + channels;
 
   FOR_CHUNKS (at, count, chunk)
-    NAME (bn_sums_chunk) ((const T *) values + at * channels, (const T *) gradient + at * channels, mean, count,
-        channels, partials + chunk * step, partials + chunk * step + channels);
+    NAME (bn_sums_chunk) ((const T *) values + at * channels, (const T *) gradient + at * channels, mean,
+        count, channels, partials + chunk * step, partials + chunk * step + channels);
   sum_partials (e, partials, step, channels, gradient_shift);
   sum_partials (e, partials + channels, step, channels, gradient_scale);
   for (int c = 0; c < channels; c++) {
@@ -396,7 +402,8 @@ NAME (head) (const DuExtent *e, const DuHeadForward *args)
 
 /* sums: [3, channels] of the weights, then [3] of the bias. */
 static SIMD void
-NAME (head_backward_chunk) (const DuHeadBackward *args, gsize at, gsize pixels, int channels, float *restrict sums)
+NAME (head_backward_chunk) (const DuHeadBackward *args, gsize at, gsize pixels, int channels,
+    float *restrict sums)
 {
   const int pitch = du_head_pitch (channels);
   const float *w0 = args->weights, *w1 = w0 + pitch, *w2 = w1 + pitch;

@@ -60,18 +60,21 @@ sum_partials (const DuExtent *e, const float *partials, gsize step, gsize count,
 }
 
 /* Runs the body over the chunks of the extent e: first pixel, number of pixels, index. */
-#define FOR_CHUNKS(at, count, chunk)                                                                          \
-  _Pragma ("omp parallel for schedule(static) num_threads(e->threads) if (n_chunks (e) > 1)")                 \
-  for (gsize chunk = 0; chunk < n_chunks (e); chunk++)                                                        \
-    for (gsize at = chunk * chunk_pixels (e), count = MIN (chunk_pixels (e), n_pixels (e) - at), once = 1;    \
-         once; once = 0)
+#define FOR_CHUNKS(at, count, chunk)                                                                         \
+  _Pragma ("omp parallel for schedule(static) num_threads(e->threads) if (n_chunks (e) > 1)") for (          \
+      gsize chunk = 0; chunk < n_chunks (e);                                                                 \
+      chunk++) for (gsize at = chunk * chunk_pixels (e), count = MIN (chunk_pixels (e), n_pixels (e) - at),  \
+                    once = 1;                                                                                \
+                    once; once = 0)
 
 /* ---- the head's arithmetic ---------------------------------------------------------------------- */
 
 #define LANES DU_HEAD_LANES
-typedef float Vector __attribute__ ((vector_size (LANES * sizeof (float)), aligned (sizeof (float)), may_alias));
+typedef float Vector
+    __attribute__ ((vector_size (LANES * sizeof (float)), aligned (sizeof (float)), may_alias));
 typedef guint32 Words __attribute__ ((vector_size (LANES * sizeof (guint32))));
-typedef guint16 Halves __attribute__ ((vector_size (LANES * sizeof (guint16)), aligned (sizeof (guint16)), may_alias));
+typedef guint16 Halves
+    __attribute__ ((vector_size (LANES * sizeof (guint16)), aligned (sizeof (guint16)), may_alias));
 
 /* Lane i of sums is the sum of the lanes of vectors[i]; sums may be one of them. */
 static inline void
@@ -82,23 +85,27 @@ add_lanes (const Vector *vectors, Vector *sums)
   memcpy (v, vectors, sizeof v);
   for (int k = 0; k < 8; k++)
     v[k] = __builtin_shufflevector (v[k], v[k + 8], 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23)
-           + __builtin_shufflevector (v[k], v[k + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31);
+           + __builtin_shufflevector (v[k], v[k + 8], 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29,
+               30, 31);
   for (int k = 0; k < 4; k++)
     v[k] = __builtin_shufflevector (v[k], v[k + 4], 0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27)
-           + __builtin_shufflevector (v[k], v[k + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31);
+           + __builtin_shufflevector (v[k], v[k + 4], 4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30,
+               31);
   for (int k = 0; k < 2; k++)
     v[k] = __builtin_shufflevector (v[k], v[k + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29)
-           + __builtin_shufflevector (v[k], v[k + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
+           + __builtin_shufflevector (v[k], v[k + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30,
+               31);
   *sums = __builtin_shufflevector (v[0], v[1], 0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30)
           + __builtin_shufflevector (v[0], v[1], 1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31);
 }
 
-/* 1 / (1 + exp (-x)), within 3e-7 of it; NaN stays NaN. exp (-x) = 2^t = 2^n * 2^f with |f| <= 1/2, the latter by
- * its Taylor series. */
+/* 1 / (1 + exp (-x)), within 3e-7 of it; NaN stays NaN. exp (-x) = 2^t = 2^n * 2^f with |f| <= 1/2, the
+ * latter by its Taylor series. */
 static SIMD void
 apply_sigmoid (float *values, gsize count)
 {
-  const DuFloatBits round = { .value = 0x1.8p23f }; /* adding it leaves the nearest integer in the last bits */
+  const DuFloatBits round
+      = { .value = 0x1.8p23f }; /* adding it leaves the nearest integer in the last bits */
 
   for (gsize i = 0; i < count; i++) {
     float t = values[i] * -1.44269504f, f, power;
@@ -135,6 +142,6 @@ add_picture (const float *restrict picture, float *restrict values, gsize count)
 #define T guint16
 #define LOAD(x) du_bf16_to_float (x)
 #define ROUND(x) du_bf16_from_float (x)
-#define WIDEN(from) ((Vector) (__builtin_convertvector (*(const Halves *) (from), Words) << 16))
+#define WIDEN(from) ((Vector) (__builtin_convertvector(*(const Halves *) (from), Words) << 16))
 #define NAME(name) name##_bf16
 #include "loops-typed.h"

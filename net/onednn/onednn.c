@@ -25,7 +25,7 @@ struct _DuContext
 
 enum
 {
-  SOURCES = 2, /* the first and the skip */
+  SOURCES = 2,   /* the first and the skip */
   UP_PIXELS = 4, /* of the output for each of an up-conv's input */
 };
 
@@ -36,19 +36,19 @@ struct _DuOp
   gsize elements;  /* of the output */
   /* One of each for each source; data and weights in training only. In bf16 there is one forward[0], which
    * reads both sources joined in working memory: as two convolutions, where the second adds to the first, a
-   * rounded partial sum would tip ReLUs, and that is not faster. On one core, a 256x448 tile's four such rows
-   * take 40.4 ms joined, 41.6 ms as two in bf16, 82.5 and 80.0 ms in f32. An up-conv is a 1x1 convolution to four
-   * times the channels, with the parameters of output pixel (a, b) at channel (2a + b) * channels_out. */
+   * rounded partial sum would tip ReLUs, and that is not faster. On one core, a 256x448 tile's four such
+   * rows take 40.4 ms joined, 41.6 ms as two in bf16, 82.5 and 80.0 ms in f32.
+   * An up-conv is a 1x1 convolution to four times the channels, with the parameters of output pixel (a, b)
+   * at channel (2a + b) * channels_out. */
   DuConv *forward[SOURCES], *data[SOURCES];
   DuConvShape weights_shape[SOURCES];
   DuConv *weights[SOURCES]; /* NULL where gradient.h serves */
-  gsize own_scratch; /* bytes */
-  const float *parameters; /* training: the block that was loaded */
+  gsize own_scratch;        /* bytes */
   DuRowOffsets at;
-  float *bias, *scale, *shift;  /* [channels_out], of an up-conv 4 times; folded BN, head: scale = weights */
-  float *mean, *deviation;      /* training with BN: of the batch; deviation with its epsilon */
-  void *rectified;              /* training with BN: post-ReLU values, as the output */
-  guint8 *positions;            /* training of a pool */
+  float *bias, *scale, *shift; /* [channels_out], of an up-conv 4 times; folded BN, head: scale = weights */
+  float *mean, *deviation;     /* training with BN: of the batch; deviation with its epsilon */
+  void *rectified;             /* training with BN: post-ReLU values, as the output */
+  guint8 *positions;           /* training of a pool */
 };
 
 /* ---- context --------------------------------------------------------------------------------- */
@@ -69,7 +69,8 @@ onednn_open (const DuContextOptions *options, GError **error)
   g_autofree char *name = du_library_name ();
 
   if (options->type == DU_TYPE_F16) {
-    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "precision f16 does not run on a CPU: use f32 or bf16");
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
+        "precision f16 does not run on a CPU: use f32 or bf16");
     return NULL;
   }
   if (options->type == DU_TYPE_BF16 && du_library_instructions () < DU_AVX512_BF16) {
@@ -81,7 +82,8 @@ onednn_open (const DuContextOptions *options, GError **error)
   context->cpu.threads = options->threads;
   context->type = options->type;
   context->loops = options->type == DU_TYPE_BF16 ? &du_loops_bf16 : &du_loops_f32;
-  context->device = g_strdup_printf ("%s, %d thread%s", name, options->threads, options->threads > 1 ? "s" : "");
+  context->device
+      = g_strdup_printf ("%s, %d thread%s", name, options->threads, options->threads > 1 ? "s" : "");
   context->library = du_library_open (error);
   if (!context->library) {
     onednn_close (context);
@@ -166,7 +168,9 @@ prepare_convolutions (DuContext *context, DuOp *op, GError **error)
     const gboolean last = joined || source == sources - 1;
 
     conv.kind = DU_CONV_FORWARD;
-    conv.channels_in = joined ? s->channels_in + s->channels_skip : source ? s->channels_skip : s->channels_in;
+    conv.channels_in = joined   ? s->channels_in + s->channels_skip
+                       : source ? s->channels_skip
+                                : s->channels_in;
     conv.sum = source > 0;
     conv.bias = last;
     conv.relu = last && !up;
@@ -291,7 +295,7 @@ static void
 transpose_up (const DuOp *op, const float *from, float *to, gboolean back)
 {
   const gsize in = op->shape.channels_in, out = op->shape.channels_out;
-  const gsize width = 8; /* lines that meet in one set of the first level cache, and are still fewer than fit */
+  const gsize width = 8; /* lines that may meet in one set of the first level cache: fewer than it holds */
 
 #pragma omp parallel for num_threads(op->extent.threads)
   for (gsize first = 0; first < in; first += width)
@@ -318,7 +322,8 @@ load_convolutions (DuContext *context, DuOp *op, const float *weights, GError **
   typed = (const char *) weights;
   /* Converting first and once is quicker than what the library does when it packs from float32. */
   if (context->type == DU_TYPE_BF16) {
-    char *to = context->scratch + load_scratch (context, &op->shape) - n_weights (&op->shape) * type_size (context);
+    char *to = context->scratch + load_scratch (context, &op->shape)
+               - n_weights (&op->shape) * type_size (context);
 
     context->loops->convert (context->cpu.threads, weights, to, n_weights (&op->shape));
     typed = to;
@@ -345,7 +350,6 @@ onednn_load (DuContext *context, DuOp *op, const DuOpParameters *parameters, GEr
   if (s->kind == DU_ROW_POOL)
     return TRUE;
   op->at = *at;
-  op->parameters = block;
   for (int copy = 0; copy < (s->kind == DU_ROW_UP ? UP_PIXELS : 1); copy++)
     memcpy (op->bias + copy * out, block + at->bias, out * sizeof (float));
   if (s->kind == DU_ROW_HEAD) {
@@ -411,7 +415,9 @@ forward_conv (DuContext *context, DuOp *op, const DuForward *args, GError **erro
   const gboolean kept = op->rectified != NULL;
   char *scratch = context->scratch + op->own_scratch;
   DuConvArguments conv = { .source = first_source (context, op, args->input),
-    .destination = kept ? op->rectified : args->output->data, .bias = op->bias, .scale = op->scale,
+    .destination = kept ? op->rectified : args->output->data,
+    .bias = op->bias,
+    .scale = op->scale,
     .shift = op->shift };
 
   if (joins (context, &op->shape)) {
@@ -434,8 +440,8 @@ forward_conv (DuContext *context, DuOp *op, const DuForward *args, GError **erro
 static gboolean
 forward_up (DuContext *context, DuOp *op, const DuForward *args, GError **error)
 {
-  const DuConvArguments conv = { .source = args->input->data, .destination = context->scratch,
-    .bias = op->bias };
+  const DuConvArguments conv
+      = { .source = args->input->data, .destination = context->scratch, .bias = op->bias };
 
   if (!du_conv_run (op->forward[0], &conv, context->scratch + op->own_scratch, error))
     return FALSE;
@@ -451,15 +457,15 @@ onednn_forward (DuContext *context, DuOp *op, const DuForward *args, GError **er
 
   enter (context);
   switch (op->shape.kind) {
-    case DU_ROW_CONV:
-      return forward_conv (context, op, args, error);
-    case DU_ROW_UP:
-      return forward_up (context, op, args, error);
-    case DU_ROW_POOL:
-      context->loops->pool (&op->extent, args->input->data, args->output->data, op->positions);
-      return TRUE;
-    case DU_ROW_HEAD:
-      context->loops->head (&op->extent, &head);
+  case DU_ROW_CONV:
+    return forward_conv (context, op, args, error);
+  case DU_ROW_UP:
+    return forward_up (context, op, args, error);
+  case DU_ROW_POOL:
+    context->loops->pool (&op->extent, args->input->data, args->output->data, op->positions);
+    return TRUE;
+  case DU_ROW_HEAD:
+    context->loops->head (&op->extent, &head);
   }
   return TRUE;
 }
@@ -529,8 +535,8 @@ backward_up (DuContext *context, DuOp *op, const DuBackward *args, GError **erro
 {
   char *gradient = context->scratch, *spare = gradient + aligned (op->elements * type_size (context));
   float *parameters = du_cpu_f32 (args->gradient_parameters);
-  const DuConvArguments conv = { .source = args->input->data, .destination = gradient,
-    .weights = (float *) spare };
+  const DuConvArguments conv
+      = { .source = args->input->data, .destination = gradient, .weights = (float *) spare };
 
   context->loops->unshuffle (&op->extent, args->gradient_output->data, gradient, parameters + op->at.bias,
       partials (context, op));
@@ -556,17 +562,17 @@ onednn_backward (DuContext *context, DuOp *op, const DuBackward *args, GError **
 {
   enter (context);
   switch (op->shape.kind) {
-    case DU_ROW_CONV:
-      return backward_conv (context, op, args, error);
-    case DU_ROW_UP:
-      return backward_up (context, op, args, error);
-    case DU_ROW_POOL:
-      if (args->gradient_input)
-        context->loops->pool_backward (&op->extent, args->gradient_output->data, op->positions,
-            args->gradient_input->data, args->accumulate_input);
-      return TRUE;
-    case DU_ROW_HEAD:
-      backward_head (context, op, args);
+  case DU_ROW_CONV:
+    return backward_conv (context, op, args, error);
+  case DU_ROW_UP:
+    return backward_up (context, op, args, error);
+  case DU_ROW_POOL:
+    if (args->gradient_input)
+      context->loops->pool_backward (&op->extent, args->gradient_output->data, op->positions,
+          args->gradient_input->data, args->accumulate_input);
+    return TRUE;
+  case DU_ROW_HEAD:
+    backward_head (context, op, args);
   }
   return TRUE;
 }

@@ -111,10 +111,14 @@ alone_init (Alone *alone, DuLibrary *library, const DuNetwork *network, DuType t
   for (int row = 0; row < DU_N_ROWS; row++)
     for (int pass = 0; pass < (network->mode == DU_MODE_TRAINING ? PASSES : 1); pass++) {
       const DuRow *r = &du_rows[row];
-      DuConvShape shape = { .kind = (DuConvKind) pass, .type = type, .n = network->n,
-        .height = network->height >> r->level, .width = network->width >> r->level,
+      DuConvShape shape = { .kind = (DuConvKind) pass,
+        .type = type,
+        .n = network->n,
+        .height = network->height >> r->level,
+        .width = network->width >> r->level,
         .channels_in = du_row_channels (config, r->source) + du_row_channels (config, r->skip),
-        .channels_out = du_row_channels (config, row), .kernel = 3 };
+        .channels_out = du_row_channels (config, row),
+        .kernel = 3 };
 
       alone->ms[row][pass] = G_MAXDOUBLE;
       if (r->kind != DU_ROW_CONV || (pass == DU_CONV_DATA && r->source == DU_PICTURE))
@@ -138,8 +142,8 @@ alone_init (Alone *alone, DuLibrary *library, const DuNetwork *network, DuType t
 static gboolean
 alone_run (Alone *alone, GError **error)
 {
-  const DuConvArguments arguments = { alone->source, alone->destination, alone->weights, alone->vector,
-    alone->vector, alone->vector };
+  const DuConvArguments arguments
+      = { alone->source, alone->destination, alone->weights, alone->vector, alone->vector, alone->vector };
 
   for (int row = 0; row < DU_N_ROWS; row++)
     for (int pass = 0; pass < PASSES; pass++) {
@@ -147,7 +151,8 @@ alone_run (Alone *alone, GError **error)
 
       if (!alone->convs[row][pass])
         continue;
-      if (pass != DU_CONV_WEIGHTS && !du_conv_pack (alone->convs[row][pass], alone->weights, alone->scratch, error))
+      if (pass != DU_CONV_WEIGHTS
+          && !du_conv_pack (alone->convs[row][pass], alone->weights, alone->scratch, error))
         return FALSE;
       start = now_ms ();
       if (!du_conv_run (alone->convs[row][pass], &arguments, alone->scratch, error))
@@ -178,8 +183,8 @@ torch_ms (DuMode mode, int n, int height, int width)
 {
   g_autofree char *sizes = g_strdup_printf ("%d %d %d", n, height, width);
   g_autofree char *script = g_test_build_filename (G_TEST_DIST, "bench", "torch-network.py", NULL);
-  g_autofree char *command = g_strdup_printf ("%s %s %s %s %d %d %d", python ? python : "/usr/bin/python3", script,
-      mode == DU_MODE_TRAINING ? "training" : "inference", sizes, threads, rounds, SECONDS_TORCH);
+  g_autofree char *command = g_strdup_printf ("%s %s %s %s %d %d %d", python ? python : "/usr/bin/python3",
+      script, mode == DU_MODE_TRAINING ? "training" : "inference", sizes, threads, rounds, SECONDS_TORCH);
   g_autofree char *output = NULL;
   int status;
 
@@ -196,8 +201,8 @@ print_row (const char *name, double load, double forward, double backward, const
   if (mode == DU_MODE_INFERENCE)
     printf ("%-12s %9.2f %9.2f\n", name, forward, alone[0]);
   else
-    printf ("%-12s %9.2f %9.2f %9.2f | %9.2f %9.2f %9.2f\n", name, load, forward, backward, alone[0], alone[1],
-        alone[2]);
+    printf ("%-12s %9.2f %9.2f %9.2f | %9.2f %9.2f %9.2f\n", name, load, forward, backward, alone[0],
+        alone[1], alone[2]);
 }
 
 static void
@@ -230,7 +235,8 @@ print_table (const DuNetwork *network, const Alone *alone, double walk, double t
   print_row ("sum", load, forward, backward, sums, network->mode);
   ours = forward + backward;
   bar = sums[0] + sums[1] + sums[2];
-  printf ("%s %s: %.2f ms a tile, %.2f times its 3x3 convolutions alone (%.2f ms); goal %.2f. Best whole walk: "
+  printf ("%s %s: %.2f ms a tile, %.2f times its 3x3 convolutions alone (%.2f ms); goal %.2f. Best whole "
+          "walk: "
           "%.2f ms a tile\n",
       precision, training ? "forward and backward" : "forward", ours / tiles, ours / bar, bar / tiles,
       training ? 1.3 : 1.25, walk / tiles);
@@ -377,7 +383,8 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   for (guint i = 0; i < G_N_ELEMENTS (cases) && !error; i++) {
     const double torch = torch_ms (cases[i].mode, cases[i].n, cases[i].height, cases[i].width);
-    const double tiles = (double) cases[i].n * cases[i].height * cases[i].width / (DU_TILE_HEIGHT * DU_TILE_WIDTH);
+    const double tiles
+        = (double) cases[i].n * cases[i].height * cases[i].width / (DU_TILE_HEIGHT * DU_TILE_WIDTH);
     const char *what = cases[i].mode == DU_MODE_TRAINING ? "training step" : "forward";
 
     for (guint t = 0; t < G_N_ELEMENTS (types) && !error; t++) {
@@ -392,8 +399,8 @@ main (int argc, char **argv)
         printf ("\n%s\n", error->message);
         g_clear_error (&error);
       } else if (!error && torch > 0)
-        printf ("PyTorch's f32 %s: %.2f ms a tile, %.1f times ours; goal %.0f\n", what, torch / tiles, torch / ms,
-            cases[i].goal);
+        printf ("PyTorch's f32 %s: %.2f ms a tile, %.1f times ours; goal %.0f\n", what, torch / tiles,
+            torch / ms, cases[i].goal);
     }
   }
   if (error)

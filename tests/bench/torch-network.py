@@ -21,7 +21,7 @@ torch.manual_seed(1)
 net = unet.UNet().train(mode == "training")
 # The layout that oneDNN, which PyTorch calls, likes best.
 net = net.to(memory_format=torch.channels_last)
-picture, target = (torch.rand(n, 3, height, width).contiguous(memory_format=torch.channels_last) for _ in range(2))
+picture, target = (torch.rand(n, 3, height, width).to(memory_format=torch.channels_last) for _ in range(2))
 adam = torch.optim.Adam(net.parameters(), 1e-3, eps=1e-7)
 best = float("inf")
 end = time.monotonic() + seconds
