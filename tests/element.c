@@ -34,6 +34,7 @@ element_tests_run (void)
   g_dir_close (dir);
   g_rmdir (folder);
   g_free (folder);
+  gst_deinit ();
   return result;
 }
 
