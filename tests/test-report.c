@@ -281,6 +281,7 @@ test_curves (void)
     g_autofree guint8 *rgba = picture_read_png (bytes, &height, &width, &error);
 
     g_assert_no_error (error);
+    g_assert_nonnull (rgba);
     g_assert_cmpint (width, >, 2 * PLOT_WIDTH);
     g_assert_cmpint (height, >, (int) (plots->len / 2) * PLOT_HEIGHT);
   }

@@ -69,10 +69,11 @@ typedef struct
   int decimals; /* of the ticks' labels; -1: shortest */
 } Axis;
 
+/* What is not a number is less than nothing. */
 static gboolean
 is_shown (double value, gboolean logarithmic)
 {
-  return isfinite (value) && fabs (value) < HUGE_NUMBER && (!logarithmic || value > 1 / HUGE_NUMBER);
+  return fabs (value) < HUGE_NUMBER && (!logarithmic || value > 1 / HUGE_NUMBER);
 }
 
 static double

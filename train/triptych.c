@@ -5,6 +5,8 @@
 #include "page.h"
 #include "picture.h"
 
+#include <gst/app/gstappsink.h>
+#include <gst/app/gstappsrc.h>
 #include <gst/video/video.h>
 #include <string.h>
 
@@ -198,26 +200,38 @@ reduce (const Triptych *triptych, int which, int height, int width)
 static GBytes *
 to_jpeg (int height, int width, const guint8 *rgb)
 {
-  g_autoptr (GstCaps) raw = NULL, jpeg = gst_caps_new_empty_simple ("image/jpeg");
-  g_autoptr (GstSample) sample = NULL, coded = NULL;
-  g_autoptr (GstBuffer) buffer = NULL;
+  GstElement *pipeline
+      = gst_parse_launch ("appsrc name=in ! jpegenc quality=90 ! appsink name=out sync=false", NULL);
+  g_autoptr (GstElement) in = NULL, out = NULL;
+  g_autoptr (GstCaps) caps = NULL;
+  g_autoptr (GstSample) sample = NULL;
+  GstBuffer *buffer;
   GstVideoInfo info;
   GstMapInfo map;
   GBytes *bytes = NULL;
 
+  if (!pipeline)
+    return NULL;
+  in = gst_bin_get_by_name (GST_BIN (pipeline), "in");
+  out = gst_bin_get_by_name (GST_BIN (pipeline), "out");
   gst_video_info_set_format (&info, GST_VIDEO_FORMAT_RGB, width, height);
   GST_VIDEO_INFO_FPS_N (&info) = 1;
-  raw = gst_video_info_to_caps (&info);
+  caps = gst_video_info_to_caps (&info);
+  gst_app_src_set_caps (GST_APP_SRC (in), caps);
   buffer = gst_buffer_new_allocate (NULL, GST_VIDEO_INFO_SIZE (&info), NULL);
   for (int y = 0; y < height; y++)
     gst_buffer_fill (buffer, (gsize) y * GST_VIDEO_INFO_PLANE_STRIDE (&info, 0), rgb + (gsize) y * width * 3,
         (gsize) width * 3);
-  sample = gst_sample_new (buffer, raw, NULL, NULL);
-  coded = gst_video_convert_sample (sample, jpeg, 10 * GST_SECOND, NULL);
-  if (coded && gst_buffer_map (gst_sample_get_buffer (coded), &map, GST_MAP_READ)) {
+  gst_element_set_state (pipeline, GST_STATE_PLAYING);
+  gst_app_src_push_buffer (GST_APP_SRC (in), buffer);
+  gst_app_src_end_of_stream (GST_APP_SRC (in));
+  sample = gst_app_sink_try_pull_sample (GST_APP_SINK (out), 10 * GST_SECOND);
+  if (sample && gst_buffer_map (gst_sample_get_buffer (sample), &map, GST_MAP_READ)) {
     bytes = g_bytes_new (map.data, map.size);
-    gst_buffer_unmap (gst_sample_get_buffer (coded), &map);
+    gst_buffer_unmap (gst_sample_get_buffer (sample), &map);
   }
+  gst_element_set_state (pipeline, GST_STATE_NULL);
+  gst_object_unref (pipeline);
   return bytes;
 }
 
