@@ -201,7 +201,7 @@ static GBytes *
 to_jpeg (int height, int width, const guint8 *rgb)
 {
   GstElement *pipeline
-      = gst_parse_launch ("appsrc name=in ! jpegenc quality=90 ! appsink name=out sync=false", NULL);
+      = gst_parse_launch ("appsrc name=in ! jpegenc quality=80 ! appsink name=out sync=false", NULL);
   g_autoptr (GstElement) in = NULL, out = NULL;
   g_autoptr (GstCaps) caps = NULL;
   g_autoptr (GstSample) sample = NULL;
@@ -294,8 +294,9 @@ triptych_append (GString *page, const Triptych *triptych, const char *caption, G
   g_string_append (page, "</div><figcaption>");
   page_text (page, caption);
   g_string_append (page, "</figcaption></figure>\n");
-  /* What does not fit is left out. */
-  if (page->len > TRIPTYCH_PAGE_MAX)
+  if (page->len > TRIPTYCH_PAGE_MAX) {
     g_string_truncate (page, begun);
+    page_note (page, caption); /* says where the pictures are */
+  }
   return done;
 }

@@ -24,7 +24,7 @@ gboolean triptych_load (Triptych *triptych, const char *path, GError **error);
 /* All of it, reduced, and the part where the blur took most, in full size. EXIT_IO. */
 gboolean triptych_append (GString *page, const Triptych *triptych, const char *caption, GError **error);
 
-/* Bytes of a page that pictures may fill. */
+/* Bytes of a page that pictures may fill: of those behind it only the caption remains. */
 #define TRIPTYCH_PAGE_MAX (2800 * 1024)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Triptych, triptych_clear)
