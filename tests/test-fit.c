@@ -585,8 +585,6 @@ main (int argc, char **argv)
 
   g_test_init (&argc, &argv, NULL);
   program = g_getenv ("DEBLURUNET_TRAIN");
-  /* Where the program is built with AddressSanitizer: whole stacks, for tests/lsan.supp to match. */
-  g_setenv ("ASAN_OPTIONS", "fast_unwind_on_malloc=0", FALSE);
   g_assert_nonnull (program);
   base = g_dir_make_tmp ("fit-XXXXXX", NULL);
   g_assert_nonnull (base);

@@ -259,6 +259,27 @@ test_video (void)
   }
 }
 
+/* A video's own note of how it is to be turned. */
+static void
+test_turned_video (void)
+{
+  g_autofree char *path = picture_path ("turned.mp4");
+  MediaOptions options = { 0 };
+  g_autoptr (GError) error = NULL;
+  Taken taken = { 0 };
+
+  start ();
+  media_decode (path, 0, &options, take, &taken, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (taken.count, >=, 1);
+  g_assert_cmpint (taken.height, ==, 48);
+  g_assert_cmpint (taken.width, ==, 32);
+  for (int y = 0; y < 48; y++)
+    if (ABS (y - 24) > 4)
+      g_assert_cmpint (ABS (taken.rgb[0][3 * (y * 32 + 16)] - (y < 24 ? 220 : 30)), <, 40);
+  taken_clear (&taken);
+}
+
 static gboolean
 refuse (guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
 {
@@ -421,6 +442,7 @@ main (int argc, char **argv)
   g_test_add_func ("/media/bad", test_bad);
   g_test_add_func ("/media/truncated", test_truncated);
   g_test_add_func ("/media/video", test_video);
+  g_test_add_func ("/media/turned-video", test_turned_video);
   g_test_add_func ("/media/stop", test_stop);
   g_test_add_func ("/media/size", test_size);
   g_test_add_func ("/media/list", test_list);

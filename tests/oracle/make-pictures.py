@@ -87,3 +87,14 @@ subprocess.run(
     "gst-launch-1.0 -q filesrc location=video.raw ! rawvideoparse format=y444-10le width=32 height=24 framerate=25/1 "
     "colorimetry=bt709 ! avenc_ffv1 ! matroskamux ! filesink location=video.mkv", shell=True, check=True)
 os.remove("video.raw")
+
+# A video that is stored on its side: 48 wide and 32 high, the left half bright; upright the upper half is.
+numpy.tile(numpy.where(numpy.arange(48) < 24, 220, 30).astype(numpy.uint8), (2, 32, 1)).tofile("turned.raw")
+subprocess.run(
+    "gst-launch-1.0 -q filesrc location=turned.raw ! rawvideoparse format=gray8 width=48 height=32 framerate=25/1 ! "
+    "videoconvert ! video/x-raw,format=I420 ! avenc_mpeg4 ! mp4mux ! filesink location=turned.mp4", shell=True, check=True)
+os.remove("turned.raw")
+data = bytearray(open("turned.mp4", "rb").read())
+at = data.index(b"tkhd") + 44  # the matrix (ISO/IEC 14496-12, 8.3.2): a quarter turn clockwise
+data[at:at + 36] = struct.pack(">9i", 0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30)
+open("turned.mp4", "wb").write(data)
