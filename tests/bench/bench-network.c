@@ -183,8 +183,9 @@ torch_ms (DuMode mode, int n, int height, int width)
 {
   g_autofree char *sizes = g_strdup_printf ("%d %d %d", n, height, width);
   g_autofree char *script = g_test_build_filename (G_TEST_DIST, "bench", "torch-network.py", NULL);
-  g_autofree char *command = g_strdup_printf ("%s %s %s %s %d %d %d", python ? python : "/usr/bin/python3",
-      script, mode == DU_MODE_TRAINING ? "training" : "inference", sizes, threads, rounds, SECONDS_TORCH);
+  g_autofree char *command = g_strdup_printf ("%s %s %s %s %d %d %d %s", python ? python : "/usr/bin/python3",
+      script, mode == DU_MODE_TRAINING ? "training" : "inference", sizes, threads, rounds, SECONDS_TORCH,
+      thread_clock ? "cpu" : "wall");
   g_autofree char *output = NULL;
   int status;
 
