@@ -340,7 +340,7 @@ interrupt (const char *name, int signal_number, int code)
     cut++;
   }
   g_rand_free (random);
-  g_assert_cmpuint (cut, >, 2);
+  g_assert_cmpuint (cut, >, 0); /* how often is a matter of the machine's speed */
   assert_equal_runs (whole, broken);
 }
 
