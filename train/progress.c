@@ -45,7 +45,7 @@ progress_update (Progress *progress, guint64 done, const char *text)
 {
   gint64 now = g_get_monotonic_time ();
   double seconds = (double) (now - progress->begun) / G_USEC_PER_SEC;
-  guint cells = (guint) (MIN (done, progress->total) * BAR_CELLS / progress->total);
+  guint cells = (guint) (MIN (done, progress->total) * BAR_CELLS / MAX (progress->total, 1));
   g_autoptr (GString) line = NULL;
   char left[32];
 
