@@ -64,7 +64,7 @@ progress=$!
 trap 'kill $progress 2>/dev/null || true' EXIT
 # shellcheck disable=SC2086
 with_element env GST_DEBUG=deblurunet:5 GST_DEBUG_NO_COLOR=1 GST_DEBUG_FILE="$log" \
-  gst-launch-1.0 -e filesrc location="$input" ! decodebin ! queue ! videoconvert \
+  gst-launch-1.0 -q -e filesrc location="$input" ! decodebin ! queue ! videoconvert \
   ! deblurunet ! $encode ! filesink location="$output"
 kill $progress
 trap - EXIT
