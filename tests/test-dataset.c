@@ -2,6 +2,7 @@
  * the threads; pairs on disk, good and bad.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "folder.h"
 #include "dataset.h"
 #include "media.h"
 #include "random.h"
@@ -34,21 +35,6 @@ in_folder (const char *format, ...)
   name = g_strdup_vprintf (format, args);
   va_end (args);
   return g_build_filename (folder, name, NULL);
-}
-
-static void
-remove_folder (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *full = g_build_filename (path, name, NULL);
-
-    if (g_unlink (full) != 0)
-      remove_folder (full);
-  }
-  g_rmdir (path);
 }
 
 static void
@@ -427,7 +413,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/digest", test_digest);
   g_test_add_func ("/dataset/empty", test_empty);
   status = g_test_run ();
-  remove_folder (folder);
+  remove_tree (folder);
   g_free (folder);
   return status;
 }

@@ -2,6 +2,7 @@
  * exit codes, and that a run comes out the same however often it was killed.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "folder.h"
 #include "checkpoint.h"
 #include "media.h"
 
@@ -120,20 +121,6 @@ assert_says (const Result *result, const char *text)
 {
   if (!strstr (result->output, text))
     g_error ("'%s' is not in what it said:\n%s", text, result->output);
-}
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *inner = g_build_filename (path, name, NULL);
-
-    remove_tree (inner);
-  }
-  g_remove (path);
 }
 
 static char *

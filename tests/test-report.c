@@ -2,6 +2,7 @@
  * runs.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "folder.h"
 #include "media.h"
 #include "page.h"
 #include "picture.h"
@@ -20,20 +21,6 @@ enum
 
 static const char *program;
 static char *base;
-
-static void
-remove_tree (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *inner = g_build_filename (path, name, NULL);
-
-    remove_tree (inner);
-  }
-  g_remove (path);
-}
 
 /* ---- a strict look at a page ------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
  * DEBLURUNET_TRAIN of the environment.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "folder.h"
 #include "checkpoint.h"
 #include "dataset.h"
 #include "media.h"
@@ -28,21 +29,6 @@ static char *
 in_folder (const char *name)
 {
   return g_build_filename (folder, name, NULL);
-}
-
-static void
-remove_folder (const char *path)
-{
-  g_autoptr (GDir) dir = g_dir_open (path, 0, NULL);
-  const char *name;
-
-  while (dir && (name = g_dir_read_name (dir))) {
-    g_autofree char *full = g_build_filename (path, name, NULL);
-
-    if (g_unlink (full) != 0)
-      remove_folder (full);
-  }
-  g_rmdir (path);
 }
 
 /* "synth --seed=2 in out" in the test's folder -> a running program. */
@@ -315,7 +301,7 @@ main (int argc, char **argv)
   g_test_add_func ("/synth-command/full", test_full);
   g_test_add_func ("/synth-command/lock", test_lock);
   status = g_test_run ();
-  remove_folder (folder);
+  remove_tree (folder);
   g_free (folder);
   return status;
 }
