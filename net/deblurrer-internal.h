@@ -11,8 +11,8 @@
 typedef gboolean (*DuForwardFunction) (gpointer data, int n, int height, int width, const float *input,
     float *output, GError **error);
 
-/* As du_deblurrer_new(), with tiles of any size whose sides are multiples of DU_SIZE_MULTIPLE and at least
- * twice the overlap. */
+/* As du_deblurrer_new(), with tiles of any size (the largest, with DU_TILES_BALANCED) whose sides are multiples
+ * of DU_SIZE_MULTIPLE and at least twice the overlap. */
 DuDeblurrer *du_deblurrer_new_with_forward (DuForwardFunction forward, gpointer data, const DuFrameInfo *info,
     const DuDeblurrerOptions *options, int tile_height, int tile_width, GError **error);
 /* Bytes that the deblurrer has allocated: they depend on the tiles and on the frame's width alone. */

@@ -84,7 +84,14 @@ du_deblurrer_new_with_forward (DuForwardFunction forward, gpointer data, const D
         "batch %d is out of range: give a number of tiles, or 0 for the back end's choice", options->batch);
     return NULL;
   }
-  du_tile_plan_init (plan, info->height, info->width, tile_height, tile_width, options->overlap);
+  if ((guint) options->tile_mode > DU_TILES_BALANCED) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "tile mode %d is unknown", options->tile_mode);
+    return NULL;
+  }
+  du_tile_plan_init (plan, options->tile_mode, info->height, info->width, tile_height, tile_width,
+      options->overlap);
+  tile_height = deblurrer->stats.tile_height = plan->vertical.tile;
+  tile_width = deblurrer->stats.tile_width = plan->horizontal.tile;
   deblurrer->tiles = plan->vertical.count * plan->horizontal.count;
   deblurrer->stats.tiles_per_frame = deblurrer->tiles;
   deblurrer->batch = CLAMP (options->batch, 1, deblurrer->tiles);

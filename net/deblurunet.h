@@ -256,16 +256,25 @@ typedef struct
 
 /* ---- deblurrer: frame in, frame out ---------------------------------------------------------- */
 
+typedef enum
+{
+  DU_TILES_FIXED,    /* DU_TILE_HEIGHT x DU_TILE_WIDTH, the size that the network is trained at */
+  DU_TILES_BALANCED, /* as many tiles, as small as cover the frame, and no larger than that: fewer pixels.
+                      * Each size of frames has tiles of its own, and a session keeps few sizes prepared */
+} DuTileMode;
+
 typedef struct
 {
   int overlap; /* pixels that neighbouring tiles share at least, 0..128 */
   int batch;   /* tiles per forward pass, 0 = the back end's choice */
+  DuTileMode tile_mode;
 } DuDeblurrerOptions;
 
 typedef struct
 {
   guint64 frames;
   guint tiles_per_frame;
+  int tile_height, tile_width; /* pixels */
   double gather_ms, network_ms, scatter_ms; /* of the last frame */
   double gather_ms_total, network_ms_total, scatter_ms_total;
 } DuDeblurrerStats;

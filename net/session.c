@@ -6,7 +6,9 @@
 
 enum
 {
-  KEPT_NETWORKS = 3, /* sizes that stay prepared */
+  /* Sizes that stay prepared, each with its own packed weights and activations. Frames in balanced tiles have one
+   * or, where the fields of interlaced ones differ, two, each in whole batches and in the rest. */
+  KEPT_NETWORKS = 4,
 };
 
 typedef struct

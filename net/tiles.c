@@ -16,18 +16,24 @@ round_up (int value)
 }
 
 void
-du_tile_axis_init (DuTileAxis *axis, int length, int tile, int overlap)
+du_tile_axis_init (DuTileAxis *axis, DuTileMode mode, int length, int tile, int overlap)
 {
-  int step = tile - round_up (overlap), beyond = MAX (round_up (length) - tile, 0);
+  int covered = round_up (length), shared = round_up (overlap), step = tile - shared;
+  int count = 1 + (MAX (covered - tile, 0) + step - 1) / step;
 
-  *axis = (DuTileAxis){ length, tile, 1 + (beyond + step - 1) / step };
+  /* More tiles, smaller ones, could save a few pixels yet: what each costs beside its pixels, and what it sees
+   * of its surroundings, speak against them. */
+  if (mode == DU_TILES_BALANCED)
+    tile = round_up ((covered + (count - 1) * shared + count - 1) / count);
+  *axis = (DuTileAxis){ length, tile, count };
 }
 
 void
-du_tile_plan_init (DuTilePlan *plan, int height, int width, int tile_height, int tile_width, int overlap)
+du_tile_plan_init (DuTilePlan *plan, DuTileMode mode, int height, int width, int tile_height, int tile_width,
+    int overlap)
 {
-  du_tile_axis_init (&plan->vertical, height, tile_height, overlap);
-  du_tile_axis_init (&plan->horizontal, width, tile_width, overlap);
+  du_tile_axis_init (&plan->vertical, mode, height, tile_height, overlap);
+  du_tile_axis_init (&plan->horizontal, mode, width, tile_width, overlap);
 }
 
 int

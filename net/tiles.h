@@ -24,11 +24,12 @@ typedef struct
   DuTileAxis vertical, horizontal;
 } DuTilePlan;
 
-/* The fewest tiles that share at least overlap pixels with their neighbours, evenly spread. The sizes of the
- * tile are multiples of DU_SIZE_MULTIPLE, and overlap is at most half of the smaller one. */
-void du_tile_plan_init (DuTilePlan *plan, int height, int width, int tile_height, int tile_width,
-    int overlap);
-void du_tile_axis_init (DuTileAxis *axis, int length, int tile, int overlap);
+/* The fewest tiles that share at least overlap pixels with their neighbours, evenly spread; with
+ * DU_TILES_BALANCED as small as so many can be. The sizes of the tile, with DU_TILES_BALANCED the largest
+ * there may be, are multiples of DU_SIZE_MULTIPLE, and overlap is at most half of the smaller one. */
+void du_tile_plan_init (DuTilePlan *plan, DuTileMode mode, int height, int width, int tile_height,
+    int tile_width, int overlap);
+void du_tile_axis_init (DuTileAxis *axis, DuTileMode mode, int length, int tile, int overlap);
 
 /* First pixel of a tile. */
 int du_tile_axis_position (const DuTileAxis *axis, int index);

@@ -83,11 +83,12 @@ pair_clear (Pair *pair)
   test_frame_clear (&pair->out);
 }
 
-/* Runs a network over the pair with tiles of 32 x 48. */
+/* Runs a network over the pair with tiles of 32 x 48, or up to that. */
 static void
-run (Pair *pair, DuForwardFunction forward, gpointer data, int overlap, int batch, double strength)
+run_mode (Pair *pair, DuTileMode mode, DuForwardFunction forward, gpointer data, int overlap, int batch,
+    double strength)
 {
-  DuDeblurrerOptions options = { overlap, batch };
+  DuDeblurrerOptions options = { overlap, batch, mode };
   g_autofree char *what = test_info_to_string (&pair->in.info);
   g_autoptr (GError) error = NULL;
   g_autoptr (DuDeblurrer) deblurrer
@@ -98,6 +99,12 @@ run (Pair *pair, DuForwardFunction forward, gpointer data, int overlap, int batc
       du_deblurrer_process (deblurrer, &pair->in.frame, &pair->out.frame, strength, &error));
   g_assert_no_error (error);
   test_frame_check_canaries (&pair->out, what);
+}
+
+static void
+run (Pair *pair, DuForwardFunction forward, gpointer data, int overlap, int batch, double strength)
+{
+  run_mode (pair, DU_TILES_FIXED, forward, data, overlap, batch, strength);
 }
 
 /* Strength 0 does not ask the network; a network that changes nothing changes no bit. */
@@ -127,7 +134,7 @@ test_identity (void)
 }
 
 static void
-check_constant (const DuFrameInfo *info, guint seed, int overlap, int batch)
+check_constant (const DuFrameInfo *info, DuTileMode mode, guint seed, int overlap, int batch)
 {
   Constant network = { .difference = { 0.21f, -0.1f, 0.05f } };
   const double difference[3] = { 0.21f, -0.1f, 0.05f }, strength = seed % 2 ? 1 : 0.625;
@@ -136,7 +143,7 @@ check_constant (const DuFrameInfo *info, guint seed, int overlap, int batch)
   Pair pair;
 
   pair_init (&pair, info, seed);
-  run (&pair, constant, &network, overlap, batch, strength);
+  run_mode (&pair, mode, constant, &network, overlap, batch, strength);
   test_reference_samples (info, difference, TRUE, steps);
   for (int component = 0; component < test_components (info); component++)
     for (int y = 0; y < test_component_height (info, component); y++)
@@ -145,8 +152,8 @@ check_constant (const DuFrameInfo *info, guint seed, int overlap, int batch)
 
         expected = CLAMP (expected, 0, maximum);
         if (fabs (test_get (&pair.out, component, x, y) - expected) > 0.5 + 1e-6 * maximum)
-          g_error ("%s overlap %d batch %d: component %d at (%d, %d) is %u instead of %.3f", what, overlap,
-              batch, component, y, x, test_get (&pair.out, component, x, y), expected);
+          g_error ("%s mode %d overlap %d batch %d: component %d at (%d, %d) is %u instead of %.3f", what, mode,
+              overlap, batch, component, y, x, test_get (&pair.out, component, x, y), expected);
       }
   test_frame_check_rest_equal (&pair.in, &pair.out, what);
   pair_clear (&pair);
@@ -160,20 +167,21 @@ test_constant (void)
   for (int format = 0; format < DU_N_FORMATS; format++) {
     DuFrameInfo info = make_info (format, 203, 101);
 
-    check_constant (&info, format, 16, 3);
+    check_constant (&info, DU_TILES_FIXED, format, 16, 3);
+    check_constant (&info, DU_TILES_BALANCED, format, 16, 3);
   }
   for (int height = 1; height <= 67; height++)
     for (int width = 1; width <= 67; width++) {
       guint seed = height * 67 + width;
       DuFrameInfo info = make_info (formats[seed % 4], width, height);
 
-      check_constant (&info, seed, seed % 17, seed % 5);
+      check_constant (&info, seed / 4 % 2 ? DU_TILES_BALANCED : DU_TILES_FIXED, seed, seed % 17, seed % 5);
     }
 }
 
 /* What the network does next to a tile's edge is not seen: one tile for all the frame gives the same. */
 static void
-test_tiles (void)
+test_tiles (gconstpointer mode)
 {
   static const int sizes[][2] = { { 100, 70 }, { 48, 33 }, { 49, 32 }, { 200, 131 }, { 64, 40 } };
 
@@ -191,7 +199,7 @@ test_tiles (void)
 
       pair_init (&tiled, &info, i + format);
       test_frame_init (&expected, &info, 0, FALSE);
-      run (&tiled, local, NULL, 16, 0, 1);
+      run_mode (&tiled, GPOINTER_TO_INT (mode), local, NULL, 16, 0, 1);
       g_assert_true (du_deblurrer_process (whole, &tiled.in.frame, &expected.frame, 1, NULL));
       du_deblurrer_get_stats (whole, &stats);
       g_assert_cmpint (stats.tiles_per_frame, ==, 1);
@@ -429,7 +437,8 @@ test_arguments (void)
   {
     const DuFrameInfo *info;
     DuDeblurrerOptions options;
-  } bad[] = { { &large, { 32, 0 } }, { &good, { -1, 0 } }, { &good, { 129, 0 } }, { &good, { 32, -1 } } };
+  } bad[] = { { &large, { 32, 0 } }, { &good, { -1, 0 } }, { &good, { 129, 0 } }, { &good, { 32, -1 } },
+    { &good, { 32, 0, 2 } }, { &good, { 32, 0, -1 } } };
   static const double strengths[] = { -0.01, 1.01, NAN, INFINITY };
   DuDeblurrerOptions options;
   g_autoptr (GError) error = NULL;
@@ -467,7 +476,8 @@ main (int argc, char **argv)
   g_test_add_func ("/deblurrer/arguments", test_arguments);
   g_test_add_func ("/deblurrer/identity", test_identity);
   g_test_add_func ("/deblurrer/constant", test_constant);
-  g_test_add_func ("/deblurrer/tiles", test_tiles);
+  g_test_add_data_func ("/deblurrer/tiles/fixed", GINT_TO_POINTER (DU_TILES_FIXED), test_tiles);
+  g_test_add_data_func ("/deblurrer/tiles/balanced", GINT_TO_POINTER (DU_TILES_BALANCED), test_tiles);
   g_test_add_func ("/deblurrer/batch", test_batch);
   g_test_add_func ("/deblurrer/broken-numbers", test_broken_numbers);
   g_test_add_func ("/deblurrer/failing-network", test_failing_network);

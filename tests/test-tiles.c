@@ -24,17 +24,24 @@ fewest (int length, int tile, int overlap)
 }
 
 static void
-check_axis (int length, int tile, int overlap)
+check_axis_of (DuTileMode mode, int length, int largest, int overlap)
 {
   g_autofree double *sum = g_new0 (double, length);
-  g_autofree float *weights = g_new (float, tile);
-  g_autofree char *what = g_strdup_printf ("length %d tile %d overlap %d", length, tile, overlap);
+  g_autofree float *weights = g_new (float, largest);
+  g_autofree char *what = g_strdup_printf ("%s, length %d tile %d overlap %d",
+      mode == DU_TILES_FIXED ? "fixed" : "balanced", length, largest, overlap);
   DuTileAxis axis;
-  int least = G_MAXINT, most = 0;
+  int least = G_MAXINT, most = 0, tile;
 
-  du_tile_axis_init (&axis, length, tile, overlap);
-  if (axis.count != fewest (length, tile, overlap))
-    g_error ("%s: %d tiles instead of %d", what, axis.count, fewest (length, tile, overlap));
+  du_tile_axis_init (&axis, mode, length, largest, overlap);
+  tile = axis.tile;
+  if (axis.count != fewest (length, largest, overlap))
+    g_error ("%s: %d tiles instead of %d", what, axis.count, fewest (length, largest, overlap));
+  if (mode == DU_TILES_FIXED ? tile != largest : tile > largest || tile < 1 || tile % DU_SIZE_MULTIPLE)
+    g_error ("%s: tiles of %d", what, tile);
+  if (mode == DU_TILES_BALANCED && tile - DU_SIZE_MULTIPLE >= overlap + DU_SIZE_MULTIPLE
+      && fewest (length, tile - DU_SIZE_MULTIPLE, overlap) <= axis.count)
+    g_error ("%s: tiles of %d would do", what, tile - DU_SIZE_MULTIPLE);
   for (int i = 0; i < axis.count; i++) {
     int position = du_tile_axis_position (&axis, i), end = position + tile, from, to;
     gboolean first = i == 0, last = i + 1 == axis.count;
@@ -54,7 +61,7 @@ check_axis (int length, int tile, int overlap)
     memset (weights, 0x7f, tile * sizeof *weights);
     du_tile_axis_weights (&axis, i, weights, &from, &to);
     for (int x = 0; x < tile; x++) {
-      int edge = MIN (first ? tile : x, last ? tile : tile - 1 - x);
+      int edge = MIN (first ? G_MAXINT : x, last ? G_MAXINT : tile - 1 - x);
 
       if (!(weights[x] >= 0 && weights[x] <= 1) || (x >= from && x < to) != (weights[x] > 0))
         g_error ("%s: tile %d weighs %g at %d, not zero from %d to %d", what, i, weights[x], x, from, to);
@@ -70,6 +77,13 @@ check_axis (int length, int tile, int overlap)
       g_error ("%s: weights at %d sum to %.9g", what, x, sum[x]);
   if (axis.count > 1 && most - least > DU_SIZE_MULTIPLE)
     g_error ("%s: steps from %d to %d", what, least, most);
+}
+
+static void
+check_axis (int length, int tile, int overlap)
+{
+  check_axis_of (DU_TILES_FIXED, length, tile, overlap);
+  check_axis_of (DU_TILES_BALANCED, length, tile, overlap);
 }
 
 static void
@@ -95,17 +109,37 @@ test_axis (void)
         check_axis (length, tile, overlap);
 }
 
+/* Plans counted by hand. */
 static void
 test_plan (void)
 {
-  DuTilePlan plan;
+  static const struct
+  {
+    DuTileMode mode;
+    int overlap, width, height, columns, rows, tile_width, tile_height;
+  } cases[] = {
+    { DU_TILES_FIXED, 32, 1920, 1080, 5, 5, 448, 256 },
+    { DU_TILES_FIXED, 32, 449, 256, 2, 1, 448, 256 },
+    { DU_TILES_FIXED, 128, 37, 21, 1, 1, 448, 256 },
+    { DU_TILES_BALANCED, 128, 37, 21, 1, 1, 48, 32 },
+    { DU_TILES_BALANCED, 128, 1, 1, 1, 1, 16, 16 },
+    { DU_TILES_BALANCED, 128, 448, 256, 1, 1, 448, 256 },
+    { DU_TILES_BALANCED, 128, 449, 257, 2, 2, 304, 208 }, /* 464 + 128 in two, 272 + 128 in two */
+    { DU_TILES_BALANCED, 128, 640, 360, 2, 2, 384, 256 },
+    { DU_TILES_BALANCED, 64, 1280, 720, 4, 4, 368, 240 },
+    { DU_TILES_BALANCED, 32, 1920, 1080, 5, 5, 416, 256 },
+  };
 
-  du_tile_plan_init (&plan, 1080, 1920, DU_TILE_HEIGHT, DU_TILE_WIDTH, 32);
-  g_assert_cmpint (plan.vertical.count, ==, 5);
-  g_assert_cmpint (plan.horizontal.count, ==, 5);
-  du_tile_plan_init (&plan, 256, 449, DU_TILE_HEIGHT, DU_TILE_WIDTH, 32);
-  g_assert_cmpint (plan.vertical.count, ==, 1);
-  g_assert_cmpint (plan.horizontal.count, ==, 2);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    DuTilePlan plan;
+
+    du_tile_plan_init (&plan, cases[i].mode, cases[i].height, cases[i].width, DU_TILE_HEIGHT, DU_TILE_WIDTH,
+        cases[i].overlap);
+    g_assert_cmpint (plan.vertical.count, ==, cases[i].rows);
+    g_assert_cmpint (plan.horizontal.count, ==, cases[i].columns);
+    g_assert_cmpint (plan.vertical.tile, ==, cases[i].tile_height);
+    g_assert_cmpint (plan.horizontal.tile, ==, cases[i].tile_width);
+  }
 }
 
 /* Reflection, by walking to and fro. */
