@@ -7,8 +7,8 @@
 #include <gst/gst.h>
 #include <string.h>
 
-static gboolean
-initialise (GError **error)
+gboolean
+media_start (GError **error)
 {
   g_autoptr (GError) reason = NULL;
 
@@ -79,7 +79,7 @@ media_list (char *const *paths, GError **error)
 {
   g_autoptr (GPtrArray) files = g_ptr_array_new_with_free_func (g_free);
 
-  if (!initialise (error))
+  if (!media_start (error))
     return NULL;
   for (; *paths; paths++)
     if (!g_file_test (*paths, G_FILE_TEST_IS_DIR))
@@ -139,7 +139,7 @@ media_decode_all (char *const *files, const MediaOptions *options, int threads, 
   Work w = { files, n, options, func, data };
   g_autofree GThread **pool = NULL;
 
-  if (!initialise (error))
+  if (!media_start (error))
     return FALSE;
   n_threads = MIN (n, threads > 0 ? (guint) threads : g_get_num_processors ());
   w.reasons = g_new0 (char *, MAX (n, 1));

@@ -18,6 +18,9 @@ typedef struct
 typedef gboolean (*MediaFunc) (guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data,
     GError **error);
 
+/* Starts GStreamer, once; EXIT_IO. media_list() and media_decode_all() do it themselves. */
+gboolean media_start (GError **error);
+
 /* Expands folders, recursively and sorted by name, into the files to decode; in a folder hidden files and
  * those that neither their name nor their content shows to be pictures or video are left out. g_strfreev. */
 char **media_list (char *const *paths, GError **error);
