@@ -16,7 +16,7 @@ fail () { echo "install.sh: $1"; exit 1; }
 "$meson" install -C "$build" --no-rebuild --quiet --destdir "$stage" >"$folder/log" 2>&1 ||
   { cat "$folder/log"; fail 'meson install'; }
 for file in "$libdir/libdeblurunet.so" "$libdir/libdeblurunet.so.0" "$libdir/pkgconfig/deblurunet.pc" \
-    "$libdir/gstreamer-1.0/libgstdeblurunet.so" include/deblurunet.h bin/deblurunet-train; do
+    "$libdir/gstreamer-1.0/libgstdeblurunet.so" include/deblurunet.h bin/deblurunet-train share/man/man1/deblurunet-train.1; do
   [ -f "$root/$file" ] || fail "$prefix/$file is not installed"
 done
 [ ! -e "$root/$libdir/libdeblurunet-internal.a" ] || fail 'the internal library is installed'
