@@ -1,5 +1,5 @@
-/* Encoder and decoder are linked between two pads of ours and run in the caller's thread: no pipeline, no queue,
- * no type finding.
+/* Encoder and decoder are linked between two pads of ours and run in the caller's thread: no pipeline, no
+ * queue, no type finding.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "codec.h"
@@ -80,8 +80,8 @@ make (const char *name, const char *package, GError **error)
 
   if (element)
     return gst_object_ref_sink (element);
-  g_set_error (error, TRAIN_ERROR, EXIT_DATA, "GStreamer's element %s is missing: install Debian's %s", name,
-      package);
+  g_set_error (
+      error, TRAIN_ERROR, EXIT_DATA, "GStreamer's element %s is missing: install Debian's %s", name, package);
   return NULL;
 }
 
@@ -118,7 +118,7 @@ codec_check (const CodecOptions *options, GError **error)
 static void
 set_up (const CodecOptions *options, GstElement *encoder, GstElement *decoder)
 {
-  int quality = (int) floor (options->quality + 0.5), gop = options->gop;
+  int quality = (int)floor (options->quality + 0.5), gop = options->gop;
   gboolean fast = options->fast;
   g_autofree char *text = NULL;
 
@@ -141,8 +141,8 @@ set_up (const CodecOptions *options, GstElement *encoder, GstElement *decoder)
     break;
   case CODEC_VP9:
     /* Its mode of constant quality does not keep to it: PSNR hardly follows cq-level. */
-    g_object_set (encoder, "min-quantizer", quality, "max-quantizer", quality, "threads", 1, "tile-columns", 0,
-        "deadline", (gint64) (fast ? 1 : 1000000), "cpu-used", fast ? 8 : 2, NULL);
+    g_object_set (encoder, "min-quantizer", quality, "max-quantizer", quality, "threads", 1, "tile-columns",
+        0, "deadline", (gint64)(fast ? 1 : 1000000), "cpu-used", fast ? 8 : 2, NULL);
     if (fast)
       g_object_set (encoder, "lag-in-frames", 0, NULL);
     if (gop)
@@ -191,16 +191,17 @@ take (Codec *codec, GstBuffer *buffer, GError **error)
 
     for (guint i = 0; i < 3; i++)
       for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (&from, i); y++)
-        memcpy (to.data[i] + (gsize) y * to.stride[i],
-            (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (&from, i) + (gssize) y * GST_VIDEO_FRAME_PLANE_STRIDE (&from, i),
-            (gsize) GST_VIDEO_FRAME_COMP_WIDTH (&from, i));
+        memcpy (to.data[i] + (gsize)y * to.stride[i],
+            (guint8 *)GST_VIDEO_FRAME_PLANE_DATA (&from, i)
+                + (gssize)y * GST_VIDEO_FRAME_PLANE_STRIDE (&from, i),
+            (gsize)GST_VIDEO_FRAME_COMP_WIDTH (&from, i));
   }
   gst_video_frame_unmap (&from);
   if (yuv)
     ok = codec->func (codec->decoded++, yuv, codec->data, error);
   else {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for a frame of %dx%d", codec->info.width,
-        codec->info.height);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for a frame of %dx%d",
+        codec->info.width, codec->info.height);
     ok = FALSE;
   }
   return ok;
@@ -212,7 +213,7 @@ on_frame (GstPad *pad, GstObject *parent, GstBuffer *buffer)
   Codec *codec = gst_pad_get_element_private (pad);
   gboolean ok = !codec->failure && take (codec, buffer, &codec->failure);
 
-  (void) parent;
+  (void)parent;
   gst_buffer_unref (buffer);
   return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
 }
@@ -222,7 +223,7 @@ on_coded (GstPad *pad, GstPadProbeInfo *probe, gpointer data)
 {
   Codec *codec = data;
 
-  (void) pad;
+  (void)pad;
   codec->bytes += gst_buffer_get_size (GST_PAD_PROBE_INFO_BUFFER (probe));
   return GST_PAD_PROBE_OK;
 }
@@ -282,8 +283,8 @@ failed (Codec *codec, GError **error)
   else {
     if (message)
       gst_message_parse_error (message, &reason, NULL);
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "%s and %s do not take frames of %dx%d: %s", codec->kind->encoder,
-        codec->kind->decoder, codec->info.width, codec->info.height,
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "%s and %s do not take frames of %dx%d: %s",
+        codec->kind->encoder, codec->kind->decoder, codec->info.width, codec->info.height,
         reason ? reason->message : "they give no reason");
   }
   if (message)
@@ -300,8 +301,9 @@ codec_open (const CodecOptions *options, int height, int width, CodecFunc func, 
   if (!check_values (options, error) || !media_start (error))
     return NULL;
   if (height < CODEC_SIDE_MIN || width < CODEC_SIDE_MIN) {
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "frames of %dx%d are too small for a codec: it needs %d pixels a side",
-        width, height, CODEC_SIDE_MIN);
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+        "frames of %dx%d are too small for a codec: it needs %d pixels a side", width, height,
+        CODEC_SIDE_MIN);
     return NULL;
   }
   codec = g_new0 (Codec, 1);
@@ -327,7 +329,7 @@ codec_open (const CodecOptions *options, int height, int width, CodecFunc func, 
 static GstBuffer *
 to_buffer (Codec *codec, const guint8 *yuv)
 {
-  DuFrame from = yuv_frame (&codec->info, (guint8 *) yuv);
+  DuFrame from = yuv_frame (&codec->info, (guint8 *)yuv);
   GstBuffer *buffer = gst_buffer_new_allocate (NULL, codec->padded.size, NULL);
   GstMapInfo map;
 
@@ -336,16 +338,17 @@ to_buffer (Codec *codec, const guint8 *yuv)
     return NULL;
   }
   for (int i = 0; i < 3; i++) {
-    int width = GST_VIDEO_INFO_COMP_WIDTH (&codec->info, i), height = GST_VIDEO_INFO_COMP_HEIGHT (&codec->info, i);
-    gsize stride = (gsize) codec->padded.stride[i];
+    int width = GST_VIDEO_INFO_COMP_WIDTH (&codec->info, i),
+        height = GST_VIDEO_INFO_COMP_HEIGHT (&codec->info, i);
+    gsize stride = (gsize)codec->padded.stride[i];
     gsize end = i < 2 ? codec->padded.offset[i + 1] : codec->padded.size;
     guint8 *to = map.data + codec->padded.offset[i];
 
     for (int y = 0; to + stride <= map.data + end; y++, to += stride) {
-      const guint8 *line = from.data[i] + (gsize) MIN (y, height - 1) * from.stride[i];
+      const guint8 *line = from.data[i] + (gsize)MIN (y, height - 1) * from.stride[i];
 
-      memcpy (to, line, (gsize) width);
-      memset (to + width, line[width - 1], stride - (gsize) width);
+      memcpy (to, line, (gsize)width);
+      memset (to + width, line[width - 1], stride - (gsize)width);
     }
   }
   gst_buffer_unmap (buffer, &map);
@@ -360,8 +363,8 @@ codec_push (Codec *codec, const guint8 *yuv, GError **error)
   GstBuffer *buffer = to_buffer (codec, yuv);
 
   if (!buffer) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for a frame of %dx%d", codec->info.width,
-        codec->info.height);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory for a frame of %dx%d",
+        codec->info.width, codec->info.height);
     return FALSE;
   }
   GST_BUFFER_DURATION (buffer) = GST_SECOND / GST_VIDEO_INFO_FPS_N (&codec->info);
@@ -421,9 +424,10 @@ take_frame (guint frame, const guint8 *yuv, gpointer data, GError **error)
 {
   const Trip *trip = data;
 
-  if (frame < (guint) trip->n)
+  if (frame < (guint)trip->n)
     return yuv_to_rgb (&trip->info, yuv, trip->height, trip->width, trip->decoded[frame], error);
-  g_set_error (error, TRAIN_ERROR, EXIT_DATA, "the decoder gives more than the %d frames that went in", trip->n);
+  g_set_error (
+      error, TRAIN_ERROR, EXIT_DATA, "the decoder gives more than the %d frames that went in", trip->n);
   return FALSE;
 }
 

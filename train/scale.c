@@ -19,6 +19,8 @@ enum
 
 /* ---- filters ------------------------------------------------------------------------------- */
 
+#define NOTHING 1e-7 /* a weight */
+
 /* How n results come from samples of one axis: result i = sum of weights[i * stride + t] * sample[first[i] + t]. */
 typedef struct
 {
@@ -49,9 +51,11 @@ static void
 filter_init (Filter *filter, double start, double length, int samples, int n)
 {
   double step = length / n, wide = MAX (step, 1);
+  g_autofree double *exact = NULL;
 
   filter->n = n;
   filter->stride = (int) ceil (2 * LOBES * wide) + 2;
+  exact = g_new (double, filter->stride);
   filter->first = g_new (int, n);
   filter->count = g_new (int, n);
   filter->weights = g_new0 (float, n * (gsize) filter->stride);
@@ -62,12 +66,14 @@ filter_init (Filter *filter, double start, double length, int samples, int n)
     float *weights = filter->weights + i * (gsize) filter->stride;
 
     for (int j = first; j <= last; j++)
-      sum += lanczos ((j + 0.5 - centre) / wide);
-    for (int j = first; j <= last; j++) {
-      double weight = lanczos ((j + 0.5 - centre) / wide) / sum;
-
-      weights[j - first] = fabs (weight) < 1e-7 ? 0 : (float) weight;
-    }
+      sum += exact[j - first] = lanczos ((j + 0.5 - centre) / wide);
+    /* Zeros at both ends, as where nothing is scaled, cost no taps. */
+    for (; first < last && fabs (exact[0] / sum) < NOTHING; first++)
+      memmove (exact, exact + 1, sizeof (double) * (gsize) (last - first));
+    while (last > first && fabs (exact[last - first] / sum) < NOTHING)
+      last--;
+    for (int j = 0; j <= last - first; j++)
+      weights[j] = fabs (exact[j] / sum) < NOTHING ? 0 : (float) (exact[j] / sum);
     filter->first[i] = first;
     filter->count[i] = last - first + 1;
   }
