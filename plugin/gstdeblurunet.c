@@ -43,12 +43,14 @@ GST_DEBUG_CATEGORY_STATIC (gst_deblurunet_debug);
   "ABGR, GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
 
 /* The library takes frames of up to 32767 pixels a side. */
-#define CAPS "video/x-raw, format = (string) " FORMATS ", width = [ 1, 32767 ], height = [ 1, 32767 ]"
+#define CAPS(largest_width) \
+  "video/x-raw, format = (string) " FORMATS ", width = [ 1, " largest_width " ], height = [ 1, 32767 ]"
 
 static GstStaticPadTemplate sink_template
-    = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+    = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS ("32767")));
+/* Two of them side by side. */
 static GstStaticPadTemplate src_template
-    = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS));
+    = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS ("65536")));
 
 struct _GstDeblurunet
 {
@@ -219,6 +221,31 @@ stop (GstBaseTransform *transform)
 }
 
 static gboolean
+shows_side_by_side (GstDeblurunet *self)
+{
+  return gst_deblurunet_compare_is_wide (&GST_VIDEO_FILTER (self)->in_info, &GST_VIDEO_FILTER (self)->out_info);
+}
+
+static GstCaps *
+transform_caps (GstBaseTransform *base, GstPadDirection direction, GstCaps *caps, GstCaps *filter)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (base);
+  GstDeblurunetCompare compare;
+  GstCaps *others, *filtered;
+
+  GST_OBJECT_LOCK (self);
+  compare = self->settings.compare;
+  GST_OBJECT_UNLOCK (self);
+  others = compare == GST_DEBLURUNET_COMPARE_SIDE_BY_SIDE ? gst_deblurunet_compare_caps (direction, caps)
+                                                          : gst_caps_ref (caps);
+  if (!filter)
+    return others;
+  filtered = gst_caps_intersect_full (filter, others, GST_CAPS_INTERSECT_FIRST);
+  gst_caps_unref (others);
+  return filtered;
+}
+
+static gboolean
 set_info (GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo *in, GstCaps *out_caps, GstVideoInfo *out)
 {
   GstDeblurunet *self = GST_DEBLURUNET (filter);
@@ -332,7 +359,8 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
 
-  if (needs_no_work (self, input) && (self->video_meta || !gst_buffer_get_video_meta (input))) {
+  if (needs_no_work (self, input) && !shows_side_by_side (self)
+      && (self->video_meta || !gst_buffer_get_video_meta (input))) {
     *output = input;
     return GST_FLOW_OK;
   }
@@ -404,20 +432,24 @@ static GstFlowReturn
 transform_frame (GstVideoFilter *filter, GstVideoFrame *in, GstVideoFrame *out)
 {
   GstDeblurunet *self = GST_DEBLURUNET (filter);
+  gboolean side_by_side = shows_side_by_side (self), work = !needs_no_work (self, in->buffer);
+  GstVideoFrame result = side_by_side ? gst_deblurunet_compare_after (in, out) : *out;
   g_autoptr (GError) error = NULL;
 
-  if (needs_no_work (self, in->buffer)) {
-    gst_video_frame_copy (out, in);
+  if (!work) {
+    gst_deblurunet_compare_copy (in, &result);
     count_passed_through (self);
-    return GST_FLOW_OK;
-  }
-  if (!deblur (self, in, out, &error)) {
+  } else if (!deblur (self, in, &result, &error)) {
     post_error (self, error, TRUE);
     return GST_FLOW_ERROR;
   }
-  if (self->compare == GST_DEBLURUNET_COMPARE_SPLIT)
+  if (side_by_side)
+    gst_deblurunet_compare_side_by_side (in, out);
+  else if (work && self->compare == GST_DEBLURUNET_COMPARE_SPLIT)
     gst_deblurunet_compare_split (in, out, self->split_position);
-  GST_DEBUG_OBJECT (self, "deblurred the frame at %" GST_TIME_FORMAT, GST_TIME_ARGS (GST_BUFFER_PTS (in->buffer)));
+  if (work)
+    GST_DEBUG_OBJECT (
+        self, "deblurred the frame at %" GST_TIME_FORMAT, GST_TIME_ARGS (GST_BUFFER_PTS (in->buffer)));
   return GST_FLOW_OK;
 }
 
@@ -465,13 +497,16 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
   return result;
 }
 
-/* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory. */
+/* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory; where
+ * two pictures are side by side, neither one about places in the picture. */
 static gboolean
 transform_meta (GstBaseTransform *base, GstBuffer *output, GstMeta *meta, GstBuffer *input)
 {
-  (void) base;
   (void) output;
   (void) input;
+  if (shows_side_by_side (GST_DEBLURUNET (base))
+      && gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_VIDEO_SIZE_STR)))
+    return FALSE;
   return !gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_STR))
          && !gst_meta_api_type_has_tag (
              meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_REFERENCE_STR));
@@ -523,6 +558,8 @@ set_property (GObject *object, guint id, const GValue *value, GParamSpec *spec)
   if (id == PROP_WEIGHTS)
     self->weights_changed = TRUE;
   GST_OBJECT_UNLOCK (self);
+  if (id == PROP_COMPARE) /* the width may be another */
+    gst_base_transform_reconfigure_src (GST_BASE_TRANSFORM (self));
   if (!known)
     G_OBJECT_WARN_INVALID_PROPERTY_ID (object, id, spec);
 }
@@ -575,6 +612,7 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
   transform_class->decide_allocation = decide_allocation;
   transform_class->prepare_output_buffer = prepare_output_buffer;
   transform_class->transform = transform;
+  transform_class->transform_caps = transform_caps;
   transform_class->transform_meta = transform_meta;
   transform_class->query = query;
   GST_VIDEO_FILTER_CLASS (klass)->set_info = set_info;

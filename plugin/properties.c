@@ -62,6 +62,8 @@ compare_get_type (void)
   static const GEnumValue values[] = {
     { GST_DEBLURUNET_COMPARE_NONE, "The deblurred picture", "none" },
     { GST_DEBLURUNET_COMPARE_SPLIT, "The input left of split-position, deblurred right of it", "split" },
+    { GST_DEBLURUNET_COMPARE_SIDE_BY_SIDE, "The input beside the deblurred picture, in a frame twice as wide",
+        "side-by-side" },
     { 0, NULL, NULL },
   };
 
