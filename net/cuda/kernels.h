@@ -1,6 +1,6 @@
-/* The hand-written kernels, as C functions that put work on a stream and return at once. Pointers are to memory
- * of the device, but for structs, which are read before the return. Activations are NHWC in the type that the
- * arguments name; all else is float32 where nothing else is said.
+/* The hand-written kernels, as C functions that put work on a stream and return at once. Pointers are to
+ * memory of the device, but for structs, which are read before the return. Activations are NHWC in the type
+ * that the arguments name; all else is float32 where nothing else is said.
  *
  * Nothing is checked here, and no pointer but those said so may be NULL. A launch that fails shows in
  * cudaGetLastError(). Results are the same bits on each run. Base addresses from cudaMalloc make for wide
@@ -50,7 +50,8 @@ void du_kernel_slice (cudaStream_t stream, const DuKernelSlice *slice, const voi
 
 /* A weight tensor of PyTorch's layout, conv [outputs, inputs, 3, 3] or up-conv [inputs, outputs, 2, 2], and
  * what the convolutions read: conv [padded_outputs, 3, 3, padded_inputs], up-conv [2, 2, padded_outputs,
- * padded_inputs], a 1x1 convolution to 4 padded_outputs. Of the inputs only some, for rows with two sources. */
+ * padded_inputs], a 1x1 convolution to 4 padded_outputs. Of the inputs only some, for rows with two
+ * sources. */
 typedef struct
 {
   gboolean up;
@@ -74,7 +75,8 @@ void du_kernel_fold (cudaStream_t stream, const float *gamma, const float *beta,
 /* ---- rows ------------------------------------------------------------------------------------------- */
 
 /* extent: the output's; the input is twice as wide and high. positions: one byte per output value, where its
- * window's maximum is, 0 to 3 in raster order: the first of equal ones, a NaN before all. NULL: not wanted. */
+ * window's maximum is, 0 to 3 in raster order: the first of equal ones, the last NaN before all. NULL: not
+ * wanted. */
 void du_kernel_pool (cudaStream_t stream, const DuKernelExtent *extent, const void *input, void *output,
     guint8 *positions);
 void du_kernel_pool_backward (cudaStream_t stream, const DuKernelExtent *extent, const void *gradient_output,
@@ -143,7 +145,7 @@ void du_kernel_normalise_backward (cudaStream_t stream, const DuKernelExtent *ex
 /* Bytes of scratch that the functions above want for an extent; aligned to 16. */
 gsize du_kernel_scratch (const DuKernelExtent *extent);
 
-/* ---- loss and update ------------------------------------------------------------------------------------ */
+/* ---- loss and update ------------------------------------------------------------------------------ */
 
 /* As DuBackend's slots of these names; value and norm are on the device. */
 void du_kernel_loss (cudaStream_t stream, DuLoss loss, double epsilon, int n, int height, int width,

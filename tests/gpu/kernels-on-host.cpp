@@ -1,0 +1,9 @@
+/* net/cuda's kernels as functions of the CPU.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "cuda-on-host.h"
+
+#include "../../net/cuda/copies.cu"
+#include "../../net/cuda/rows.cu"
+#include "../../net/cuda/sums.cu"
+#include "../../net/cuda/training.cu"
