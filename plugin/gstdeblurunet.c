@@ -11,6 +11,10 @@
  * Interlaced frames (interlace-mode interleaved or mixed) are deblurred field by field, each field being a
  * picture of half the height; interlace-mode alternate and fields are refused.
  *
+ * #GstDeblurunet:compare shows before and after in one frame: split by a line, or side by side in a frame twice
+ * as wide (of an odd width, one more on each side), from which metas about places in the picture are dropped.
+ * The presets "fast", "quality" and "gentle" set several properties at once.
+ *
  * The network is one of the published form, trained with `deblurunet-train`, whose weights files the
  * #GstDeblurunet:weights property takes.
  *
@@ -73,7 +77,8 @@ struct _GstDeblurunet
   GstDeblurunetCompare compare;
 };
 
-G_DEFINE_TYPE (GstDeblurunet, gst_deblurunet, GST_TYPE_VIDEO_FILTER)
+G_DEFINE_TYPE_WITH_CODE (GstDeblurunet, gst_deblurunet, GST_TYPE_VIDEO_FILTER,
+    G_IMPLEMENT_INTERFACE (GST_TYPE_PRESET, NULL)) /* plugin/presets */
 GST_ELEMENT_REGISTER_DEFINE (deblurunet, "deblurunet", GST_RANK_NONE, GST_TYPE_DEBLURUNET)
 
 /* Posts an error of the library, with what it means in GStreamer's terms. Not with the object lock held. */
@@ -368,6 +373,35 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
       ->prepare_output_buffer (transform, input, output);
 }
 
+/* A new structure. Takes the object lock. */
+static GstStructure *
+make_stats (GstDeblurunet *self)
+{
+  g_autoptr (DuSession) session = NULL;
+  GstDeblurunetStats stats;
+
+  GST_OBJECT_LOCK (self);
+  stats = self->stats;
+  if (self->session)
+    session = du_session_ref (self->session);
+  GST_OBJECT_UNLOCK (self);
+  return gst_deblurunet_stats_to_structure (&stats, session);
+}
+
+/* After each frame: the periodic message, where one is asked for and due. */
+static void
+tell_stats (GstDeblurunet *self)
+{
+  gboolean due;
+
+  GST_OBJECT_LOCK (self);
+  due = gst_deblurunet_stats_due (&self->stats, self->settings.stats_interval);
+  GST_OBJECT_UNLOCK (self);
+  if (due)
+    gst_element_post_message (
+        GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), make_stats (self)));
+}
+
 /* Adds the last frame's times to the statistics, and tells a live pipeline when frames take much longer or
  * shorter than it was told. */
 static void
@@ -464,6 +498,7 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
 
   if (input == output) {
     count_passed_through (self);
+    tell_stats (self);
     return GST_FLOW_OK;
   }
   if (!filter->negotiated) {
@@ -492,6 +527,8 @@ transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
     return GST_FLOW_ERROR;
   }
   result = transform_frame (filter, &in, &out);
+  if (result == GST_FLOW_OK)
+    tell_stats (self);
   gst_video_frame_unmap (&out);
   gst_video_frame_unmap (&in);
   return result;
@@ -530,21 +567,6 @@ query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query_)
         GST_CLOCK_TIME_IS_VALID (most) ? most + processing : GST_CLOCK_TIME_NONE);
   }
   return done;
-}
-
-/* A new structure. Takes the object lock. */
-static GstStructure *
-make_stats (GstDeblurunet *self)
-{
-  g_autoptr (DuSession) session = NULL;
-  GstDeblurunetStats stats;
-
-  GST_OBJECT_LOCK (self);
-  stats = self->stats;
-  if (self->session)
-    session = du_session_ref (self->session);
-  GST_OBJECT_UNLOCK (self);
-  return gst_deblurunet_stats_to_structure (&stats, session);
 }
 
 static void

@@ -139,9 +139,15 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           "Since the start: frames (deblurred), passed-through (strength 0 or GAP), late (dropped, too late "
           "to be shown), tiles-per-frame, tiles-per-second; gather-ms, network-ms and scatter-ms of the last "
           "frame and their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why "
-          "no better choice was taken), weights (path of the file in use), metadata (a structure: what that "
-          "file says of itself)",
+          "no better choice was taken), weights (path of the file in use), weights-name and weights-version "
+          "(what its metadata call it; else the file's name, and the beginning of the SHA-256 of its values), "
+          "metadata (a structure: what that file says of itself)",
           GST_TYPE_STRUCTURE, G_PARAM_READABLE | G_PARAM_STATIC_STRINGS));
+  g_object_class_install_property (klass, PROP_STATS_INTERVAL,
+      g_param_spec_uint ("stats-interval", "Interval of statistics",
+          "Milliseconds after which, at the next frame, an element message 'deblurunet-stats' is posted, the "
+          "structure of the property stats; 0 = none",
+          0, G_MAXUINT, 0, playing));
 
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_BACKEND, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_PRECISION, 0);
@@ -174,6 +180,9 @@ gst_deblurunet_settings_set (GstDeblurunetSettings *settings, guint id, const GV
     break;
   case PROP_BATCH:
     settings->tiles.batch = g_value_get_int (value);
+    break;
+  case PROP_STATS_INTERVAL:
+    settings->stats_interval = g_value_get_uint (value);
     break;
   case PROP_STRENGTH:
     settings->strength = g_value_get_double (value);
@@ -214,6 +223,9 @@ gst_deblurunet_settings_get (const GstDeblurunetSettings *settings, guint id, GV
     break;
   case PROP_BATCH:
     g_value_set_int (value, settings->tiles.batch);
+    break;
+  case PROP_STATS_INTERVAL:
+    g_value_set_uint (value, settings->stats_interval);
     break;
   case PROP_STRENGTH:
     g_value_set_double (value, settings->strength);

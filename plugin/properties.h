@@ -29,6 +29,7 @@ enum
   PROP_COMPARE,
   PROP_SPLIT_POSITION,
   PROP_STATS,
+  PROP_STATS_INTERVAL,
 };
 
 /* What the properties say, at one moment. */
@@ -37,6 +38,7 @@ typedef struct
   char *weights; /* NULL = the installed default */
   DuSessionOptions session;
   DuDeblurrerOptions tiles;
+  guint stats_interval; /* milliseconds from message to message, 0 = none */
   double strength;
   GstDeblurunetCompare compare;
   double split_position;

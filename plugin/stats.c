@@ -21,6 +21,17 @@ gst_deblurunet_stats_add (GstDeblurunetStats *stats, guint tiles, const GstDeblu
   stats->total.scatter_ms += times->scatter_ms;
 }
 
+gboolean
+gst_deblurunet_stats_due (GstDeblurunetStats *stats, guint interval)
+{
+  gint64 now = g_get_monotonic_time ();
+
+  if (interval == 0 || (stats->told && now - stats->told < (gint64) interval * 1000))
+    return FALSE;
+  stats->told = now;
+  return TRUE;
+}
+
 /* Of a number that was counted in so many milliseconds. */
 static double
 per_second (guint64 count, double ms)
@@ -40,6 +51,27 @@ metadata_structure (DuModel *model)
         && strspn (*key, G_CSET_A_2_Z G_CSET_a_2_z G_CSET_DIGITS "/-_.:+") == strlen (*key))
       gst_structure_set (structure, *key, G_TYPE_STRING, du_model_metadata (model, *key), NULL);
   return structure;
+}
+
+/* What the weights are called: by their metadata, else by their file; g_free. */
+static char *
+weights_name (DuModel *model)
+{
+  const char *name = du_model_metadata (model, "name");
+  g_autofree char *file = du_model_path (model) ? g_path_get_basename (du_model_path (model)) : NULL;
+
+  if (!name && file && g_str_has_suffix (file, ".safetensors"))
+    file[strlen (file) - strlen (".safetensors")] = '\0';
+  return name ? g_strdup (name) : g_steal_pointer (&file);
+}
+
+/* Which of that name: by their metadata, else by the digest of their values; g_free. */
+static char *
+weights_version (DuModel *model)
+{
+  const char *version = du_model_metadata (model, "version"), *digest = du_model_metadata (model, "sha256");
+
+  return version ? g_strdup (version) : digest ? g_strndup (digest, 12) : NULL;
 }
 
 GstStructure *
@@ -65,6 +97,7 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
   if (session) {
     DuModel *model = du_session_model (session);
     g_autoptr (GstStructure) metadata = metadata_structure (model);
+    g_autofree char *name = weights_name (model), *version = weights_version (model);
 
     /* clang-format off */
     gst_structure_set (structure,
@@ -73,6 +106,8 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
         "precision", G_TYPE_STRING, du_session_precision (session),
         "note", G_TYPE_STRING, du_session_note (session),
         "weights", G_TYPE_STRING, du_model_path (model),
+        "weights-name", G_TYPE_STRING, name,
+        "weights-version", G_TYPE_STRING, version,
         "metadata", GST_TYPE_STRUCTURE, metadata, NULL);
     /* clang-format on */
   }

@@ -21,10 +21,13 @@ typedef struct
   guint64 tiles;
   guint tiles_per_frame; /* of the last frame */
   GstDeblurunetTimes last, total;
+  gint64 told; /* microseconds of the monotonic clock when a message with them was due; 0: never yet */
 } GstDeblurunetStats;
 
 void gst_deblurunet_stats_add (GstDeblurunetStats *stats, guint tiles, const GstDeblurunetTimes *times);
-/* For the property; session: what runs, or NULL. */
+/* Whether the interval (milliseconds, 0 = never) has passed since this was last TRUE, or it never was. */
+gboolean gst_deblurunet_stats_due (GstDeblurunetStats *stats, guint interval);
+/* For the property and the message; session: what runs, or NULL. */
 GstStructure *gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *session);
 /* One line for the log; g_free. */
 char *gst_deblurunet_stats_to_string (const GstDeblurunetStats *stats, DuSession *session);
