@@ -485,7 +485,7 @@ dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint
   guint size = order->subset ? order->n_subset : dataset->samples->len;
   gsize stride = 3 * (gsize) dataset->width, count = (gsize) height * width * 3;
   g_autofree guint *list = permutation (order, size);
-  g_autofree guint8 *blurred = NULL;
+  g_autofree guint8 *blurred = NULL, *reached = NULL;
 
   if (size == 0 || height < 1 || width < 1 || height > dataset->height || width > dataset->width) {
     g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no crop of %dx%d (height x width) fits %u pictures of %dx%d",
@@ -493,6 +493,7 @@ dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint
     return FALSE;
   }
   blurred = g_malloc (count);
+  reached = order->degrade ? g_malloc (count) : NULL;
   for (guint i = 0; i < n; i++) {
     guint64 position = first + i;
     guint place = position % size, index = list ? list[place] : place;
@@ -513,13 +514,28 @@ dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint
     if (dataset->kind == DATASET_AS_IS)
       to_float (dataset->map + sample->blur + at, stride, height, width, flips & 1, flips >> 1, input + i * count);
     else {
-      synth_blur_part (&dataset->kernels[kernel], dataset->height, dataset->width, dataset->map + sample->sharp,
-          top, left, height, width, blurred);
+      const guint8 *sharp = dataset->map + sample->sharp;
+
+      if (order->degrade) {
+        Degradation drawn;
+
+        degrade_draw (order->degrade, -1, &random, &drawn);
+        if (!degradation_apply (&drawn, dataset->height, dataset->width, sharp, top, left, height, width, blurred,
+                reached, error))
+          return FALSE;
+      } else
+        synth_blur_part (&dataset->kernels[kernel], dataset->height, dataset->width, sharp, top, left, height,
+            width, blurred);
       to_float (blurred, 3 * (gsize) width, height, width, flips & 1, flips >> 1, input + i * count);
     }
-    to_float (dataset->map + sample->sharp + at, stride, height, width, flips & 1, flips >> 1, target + i * count);
+    if (dataset->kind == DATASET_ON_THE_FLY && order->degrade)
+      to_float (reached, 3 * (gsize) width, height, width, flips & 1, flips >> 1, target + i * count);
+    else
+      to_float (dataset->map + sample->sharp + at, stride, height, width, flips & 1, flips >> 1, target + i * count);
     if (items)
-      items[i] = (DatasetItem){ sample->name, dataset->kind == DATASET_AS_IS ? sample->kernel : (int) kernel };
+      items[i] = (DatasetItem){ sample->name, dataset->kind == DATASET_AS_IS ? sample->kernel
+                                              : order->degrade               ? -1
+                                                                             : (int) kernel };
   }
   return TRUE;
 }

@@ -4,7 +4,7 @@
 #ifndef DATASET_H
 #define DATASET_H
 
-#include "synth.h"
+#include "degrade.h"
 
 typedef struct _Dataset Dataset;
 
@@ -18,7 +18,7 @@ typedef enum
 typedef struct
 {
   const char *name;  /* of the picture, for people */
-  int kernel;        /* index into the synth kernels, -1 = unknown */
+  int kernel;        /* index into the synth kernels, -1 = unknown, or another degradation */
 } DatasetItem;
 
 /* How samples become a batch. Equal requests give equal bytes: everything random is drawn from (seed, epoch,
@@ -33,6 +33,7 @@ typedef struct
   const guint *subset;   /* indices of the samples that the order runs over, the caller's for as long as the
                           * order (or its loader) is used; NULL = all of them */
   guint n_subset;
+  const Degrade *degrade; /* ON_THE_FLY: what is done to a sample instead of a kernel; the caller's, as subset */
 } DatasetOrder;
 
 /* Opens folders of pairs (DATASET_AS_IS) or sharp pictures and videos (files or folders, ON_THE_FLY; a folder

@@ -56,14 +56,14 @@ measure (const Evaluation *evaluation, int height, int width, const guint8 *blur
   value[METRIC_SSIM_BLURRED] = evaluation->blurred_ssim ? metrics_ssim8 (height, width, blurred, sharp) : NAN;
 }
 
-gboolean
-evaluate_pair (const Evaluation *evaluation, const char *name, int kernel, int height, int width,
+static gboolean
+evaluate_one (const Evaluation *evaluation, const char *name, int kernel, const char *chain, int height, int width,
     const guint8 *blurred, const guint8 *sharp, Metrics *metrics, GError **error)
 {
   gsize samples = (gsize) height * width * 3;
   g_autofree float *predicted = g_try_new (float, samples);
   g_autofree guint8 *predicted8 = g_try_new (guint8, samples);
-  EvaluateResult result = { name, kernel, height, width, blurred, predicted8, sharp, { { 0 }, FALSE } };
+  EvaluateResult result = { name, kernel, chain, height, width, blurred, predicted8, sharp, { { 0 }, FALSE } };
 
   if (interrupted ()) {
     g_set_error (error, TRAIN_ERROR, (int) interrupted_exit_code (), "stopped by a signal");
@@ -79,16 +79,37 @@ evaluate_pair (const Evaluation *evaluation, const char *name, int kernel, int h
 }
 
 gboolean
+evaluate_pair (const Evaluation *evaluation, const char *name, int kernel, int height, int width,
+    const guint8 *blurred, const guint8 *sharp, Metrics *metrics, GError **error)
+{
+  return evaluate_one (evaluation, name, kernel, NULL, height, width, blurred, sharp, metrics, error);
+}
+
+gboolean
 evaluate_sharp (const Evaluation *evaluation, const char *name, int height, int width, const guint8 *sharp,
     Metrics *metrics, GError **error)
 {
   g_autofree guint8 *blurred = g_try_new (guint8, (gsize) height * width * 3);
+  guint n_chains = evaluation->degrade ? degrade_n_chains (evaluation->degrade) : 0;
+  g_autofree guint8 *target = n_chains ? g_try_new (guint8, (gsize) height * width * 3) : NULL;
 
-  if (!blurred)
+  if (!blurred || (n_chains && !target))
     return out_of_memory (height, width, error);
   for (guint k = 0; k < evaluation->n_kernels; k++) {
     synth_blur (&evaluation->kernels[k], height, width, sharp, blurred);
     if (!evaluate_pair (evaluation, name, (int) k, height, width, blurred, sharp, metrics, error))
+      return FALSE;
+  }
+  for (guint c = 0; c < n_chains; c++) {
+    g_autofree char *chain = degrade_chain_text (evaluation->degrade, c);
+    Degradation drawn;
+    Random random;
+
+    random_init (&random, g_str_hash (name), c, 0);
+    degrade_draw (evaluation->degrade, (int) c, &random, &drawn);
+    if (!degradation_apply (&drawn, height, width, sharp, 0, 0, height, width, blurred, target, error)
+        || !evaluate_one (evaluation, name, (int) (evaluation->n_kernels + c), chain, height, width, blurred,
+            target, metrics, error))
       return FALSE;
   }
   return TRUE;

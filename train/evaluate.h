@@ -15,7 +15,8 @@ typedef gboolean (*EvaluatePredict) (gpointer data, int height, int width, const
 typedef struct
 {
   const char *name;
-  int kernel; /* -1 = unknown */
+  int kernel; /* -1 = unknown; from n_kernels on: the degradations' chains */
+  const char *chain; /* the text of a degradation's chain, else NULL */
   int height, width;
   const guint8 *blurred, *predicted, *sharp; /* 8-bit RGB, dense */
   Measurement measurement;
@@ -27,6 +28,7 @@ typedef struct
 {
   const SynthKernel *kernels;
   guint n_kernels;
+  const Degrade *degrade; /* sharp material goes through each of its chains too; NULL = none */
   DuLoss loss;
   double loss_epsilon;
   gboolean blurred_ssim; /* SSIM of the blurred picture too: it costs as much as the predicted one's */
@@ -38,7 +40,8 @@ typedef struct
 /* Each of these adds to the metrics, and fails with a signal's exit code when one has come. */
 gboolean evaluate_pair (const Evaluation *evaluation, const char *name, int kernel, int height, int width,
     const guint8 *blurred, const guint8 *sharp, Metrics *metrics, GError **error);
-/* The picture blurred with each of the kernels in turn. */
+/* The picture blurred with each of the kernels in turn, and degraded by each chain: what a chain draws depends on
+ * the picture's name alone. */
 gboolean evaluate_sharp (const Evaluation *evaluation, const char *name, int height, int width,
     const guint8 *sharp, Metrics *metrics, GError **error);
 /* Of a data set, or a subset of it (NULL = all): pairs as they are, sharp material with each kernel. */

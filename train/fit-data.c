@@ -103,6 +103,7 @@ fit_training_order (const Fit *fit, guint epoch, DatasetOrder *order)
     .width = fit->plan.crop_width,
     .subset = fit->order,
     .n_subset = fit->order ? fit->n_train : 0,
+    .degrade = fit->plan.degrade,
   };
 }
 

@@ -103,6 +103,7 @@ evaluation_init (Fit *fit, Evaluation *evaluation)
   *evaluation = (Evaluation){
     .kernels = fit->plan.synth.kernels,
     .n_kernels = fit->plan.synth.n_kernels,
+    .degrade = fit->plan.conditions,
     .loss = fit->plan.trainer.loss,
     .loss_epsilon = fit->plan.trainer.loss_epsilon,
     .predict = predict,
@@ -115,13 +116,13 @@ static gboolean
 validate (Fit *fit, EpochRecord *record, GError **error)
 {
   guint pictures
-      = fit->n_validation * (fit->validation_kind == DATASET_AS_IS ? 1 : fit->plan.synth.n_kernels);
+      = fit->n_validation * (fit->validation_kind == DATASET_AS_IS ? 1 : fit_n_conditions (&fit->plan));
   Evaluation evaluation;
   Metrics metrics;
 
   evaluation_init (fit, &evaluation);
   evaluation.visit = show_and_keep;
-  metrics_init (&metrics, evaluation.n_kernels);
+  metrics_init (&metrics, fit_n_conditions (&fit->plan));
   g_array_set_size (fit->samples, 0);
   fit->evaluated = 0;
   progress_begin (&fit->progress, 0, pictures, "epoch %u validation", fit->state.epoch + 1);
@@ -217,6 +218,8 @@ provenance (const Fit *fit, const EpochRecord *record)
   add_metadata (metadata, "training_pictures", "%u", fit->n_train);
   add_metadata (metadata, "training_blur", "%s",
       plan->kind == DATASET_ON_THE_FLY ? "on the fly" : "as given");
+  if (plan->degrade)
+    add_metadata (metadata, "recipe", "%s", degrade_text (plan->degrade));
   add_metadata (metadata, "training_epochs", "%u", fit->state.epoch + 1);
   add_metadata (metadata, "training_steps", "%" G_GUINT64_FORMAT, fit->state.batches);
   add_metadata (metadata, "training_batch", "%ux%dx%d", plan->batch, height, width);
@@ -230,10 +233,9 @@ provenance (const Fit *fit, const EpochRecord *record)
   add_metadata (metadata, "validation_mse", "%.6g", record->validation[METRIC_MSE]);
   add_metadata (metadata, "validation_psnr", "%.2f -> %.2f dB", record->validation[METRIC_PSNR_BLURRED],
       record->validation[METRIC_PSNR]);
-  for (guint k = 0; k < plan->synth.n_kernels; k++) {
-    const SynthKernel *kernel = &plan->synth.kernels[k];
-    g_autofree char *key
-        = g_strdup_printf ("validation_psnr_%dx%d_sigma%g", kernel->size, kernel->size, kernel->sigma);
+  for (guint k = 0; k < fit_n_conditions (plan); k++) {
+    g_autofree char *condition = fit_condition_name (plan, k, CONDITION_KEY);
+    g_autofree char *key = g_strconcat ("validation_psnr_", condition, NULL);
 
     if (isfinite (record->kernel_psnr[k]))
       add_metadata (metadata, key, "%.2f -> %.2f dB", record->kernel_psnr_blurred[k], record->kernel_psnr[k]);
@@ -268,10 +270,13 @@ print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
       record->steps, record->rate, record->train_loss, record->train[METRIC_MSE], record->train[METRIC_PSNR],
       record->train[METRIC_MAE], record->train[METRIC_SSIM], record->validation[METRIC_MSE],
       record->validation[METRIC_PSNR], record->validation[METRIC_MAE], record->validation[METRIC_SSIM]);
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_SHORT);
+
     if (isfinite (record->kernel_psnr[k]))
-      g_string_append_printf (line, " [sigma %g: %.2f -> %.2f]", fit->plan.synth.kernels[k].sigma,
-          record->kernel_psnr_blurred[k], record->kernel_psnr[k]);
+      g_string_append_printf (line, " [%s: %.2f -> %.2f]", name, record->kernel_psnr_blurred[k],
+          record->kernel_psnr[k]);
+  }
   if (record->waiting_seconds > 0.02 * record->seconds)
     g_string_append_printf (line, "  (%.0f %% waiting for pictures: raise --loaders)",
         100 * record->waiting_seconds / record->seconds);

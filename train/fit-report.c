@@ -18,8 +18,8 @@ enum
 gboolean
 fit_take_sample (Fit *fit, const EvaluateResult *result, GError **error)
 {
-  /* The strongest blur is the last kernel: it comes first. */
-  g_autofree char *begin = g_strdup_printf ("%02d-", (int) fit->plan.synth.n_kernels - result->kernel),
+  /* The strongest blur is the last condition: it comes first. */
+  g_autofree char *begin = g_strdup_printf ("%02d-", (int) fit_n_conditions (&fit->plan) - result->kernel),
                   *prefix = NULL;
   Triptych triptych = { 0 };
   guint same = 0;
@@ -174,15 +174,14 @@ make_plots (const Fit *fit)
     plot->logarithmic = metrics[i].logarithmic;
     plot_add (plot, "training", y);
   }
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
     g_autofree double *y = column (fit, member (blurred, k));
-    g_autofree char *title = NULL;
-    char name[48];
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE), *title = NULL;
 
     if (!has_kernel (fit, k))
       continue;
-    page_kernel_name (&fit->plan.synth.kernels[k], name);
-    title = g_strdup_printf ("Validation PSNR (dB), blur %s", name);
+    title = g_strdup_printf ("Validation PSNR (dB), %s%s",
+        k < fit->plan.synth.n_kernels ? "blur " : "", name);
     plot_add (curve (fit, plots, title, "deblurred", member (psnr, k)), "blurred", y);
   }
   curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))
@@ -201,9 +200,14 @@ headline (const Fit *fit)
 
   if (!best)
     return g_strdup ("No epoch is over yet.");
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
-    if (isfinite (best->kernel_psnr[k]))
-      page_rise (sentence, &fit->plan.synth.kernels[k], best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE_SHORT);
+
+    if (!isfinite (best->kernel_psnr[k]))
+      continue;
+    page_rise (sentence, NULL, best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
+    g_string_append_printf (sentence, " at %s", name);
+  }
   if (!sentence->len)
     page_rise (sentence, NULL, best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR]);
   return g_strdup_printf ("Best epoch %.0f: validation PSNR %s.", best->epoch, sentence->str);
@@ -245,10 +249,9 @@ append_tiles (GString *page, const Fit *fit)
   if (!best)
     return;
   page_tiles (page, TRUE);
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
-    char name[48];
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE);
 
-    page_kernel_name (&fit->plan.synth.kernels[k], name);
     if (isfinite (best->kernel_psnr[k]))
       page_tile (page, name, best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
   }
@@ -277,10 +280,9 @@ append_averages (GString *page, const Fit *fit)
     return;
   page_heading (page, "Table 2: averages over the validation pictures");
   page_table (page, NULL, columns, 1);
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
-    char name[48];
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE);
 
-    page_kernel_name (&fit->plan.synth.kernels[k], name);
     if (isfinite (best->kernel_psnr[k]))
       averages_row (page, name, best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
   }
@@ -306,8 +308,11 @@ append_epochs (GString *page, const Fit *fit)
 
   for (guint i = 0; i < G_N_ELEMENTS (fixed); i++)
     g_ptr_array_add (columns, g_strdup (fixed[i]));
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
-    g_ptr_array_add (columns, g_strdup_printf ("PSNR at σ %g", fit->plan.synth.kernels[k].sigma));
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE_SHORT);
+
+    g_ptr_array_add (columns, g_strdup_printf ("PSNR at %s", name));
+  }
   g_ptr_array_add (columns, NULL);
   page_heading (page, "Epochs");
   page_table (page, first ? "The last epochs; all of them are in history.csv" : "All epochs",
@@ -324,7 +329,7 @@ append_epochs (GString *page, const Fit *fit)
       page_number (page, record->train[order[m]], decimals[m]);
     for (int m = 0; m < 4; m++)
       page_number (page, record->validation[order[m]], decimals[m]);
-    for (guint k = 0; k < fit->plan.synth.n_kernels; k++)
+    for (guint k = 0; k < fit_n_conditions (&fit->plan); k++)
       page_number (page, record->kernel_psnr[k], 3);
   }
   page_table_end (page, TRUE);

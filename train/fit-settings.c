@@ -23,6 +23,11 @@ static const SettingEntry entries[] = {
     "How sharp pictures of other sizes become 448x256" },
   { "kernels", 0, SETTING_TEXT, TRUE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",
     "Blur kernels, SIZE:SIGMA in pixels; one is drawn for each use of a picture" },
+  { "degrade", 0, SETTING_TEXT, TRUE, NULL, 0, 0, NULL, "RECIPE",
+    "With --on-the-fly: draw from this recipe instead, see below; the kernels then only validate" },
+  { "val-degrade", 0, SETTING_TEXT, TRUE, NULL, 0, 0, NULL, "RECIPE",
+    "Sharp material validates with each of these chains too (with --degrade: sharp and sigma 1 and 1.6 through "
+    "H.264 at CRF 18, 23 and 28)" },
   { "crop", 0, SETTING_TEXT, TRUE, NULL, 0, 0, NULL, "HxW",
     "Train on random crops of HxW pixels, multiples of 16; else on whole pictures" },
   { "max-bad", 0, SETTING_INTEGER, FALSE, "10", 0, BIG, NULL, "N", "Bad pictures that are skipped" },
@@ -91,7 +96,7 @@ static const SettingEntry entries[] = {
 Settings *
 fit_settings_parse (int argc, char **argv, GError **error)
 {
-  return settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "DATA… -o PATH",
+  Settings *settings = settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "DATA… -o PATH",
       "Trains the network. DATA is folders of pairs as synth makes them (sharp/ and blur/), or with\n"
       "--on-the-fly sharp pictures, videos and folders of them. What is not given is the paper's: whole\n"
       "pictures of 448x256, Adam with 0.001, MSE, 25 epochs, early stopping and rate reduction on the\n"
@@ -100,8 +105,12 @@ fit_settings_parse (int argc, char **argv, GError **error)
       "each.",
       "The weights of the best validation MSE are in PATH/weights.safetensors, the epochs in\n"
       "PATH/history.csv, curves, numbers and pictures in PATH/report.html. SIGINT and SIGTERM save a\n"
-      "checkpoint first; --resume goes on bit-identically on the CPU.",
+      "checkpoint first; --resume goes on bit-identically on the CPU.\n\n" DEGRADE_HELP,
       error);
+
+  if (settings && !fit_recipes_settle (settings, error))
+    g_clear_pointer (&settings, settings_free);
+  return settings;
 }
 
 static gboolean
@@ -158,6 +167,8 @@ fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
   if (!evaluate_kernels (settings_text (settings, "kernels"), &plan->kernels, &plan->synth, error))
     return FALSE;
   plan->synth.fit = settings_choice (settings, "fit") ? SYNTH_FIT_CROP : SYNTH_FIT_STRETCH;
+  if (!fit_recipes_init (plan, settings, error))
+    return FALSE;
 
   du_trainer_options_init (trainer);
   trainer->config.base_width = (int) settings_integer (settings, "base-width");
@@ -185,6 +196,8 @@ void
 fit_plan_clear (FitPlan *plan)
 {
   g_clear_pointer (&plan->kernels, g_free);
+  g_clear_pointer (&plan->degrade, degrade_free);
+  g_clear_pointer (&plan->conditions, degrade_free);
 }
 
 gboolean

@@ -166,11 +166,10 @@ fit_history_save (const FitState *state, const FitPlan *plan, const char *path, 
     g_string_append_printf (text, ",train_%s", metric_names[m]);
   for (int m = 0; m <= METRIC_PSNR_BLURRED; m++)
     g_string_append_printf (text, ",val_%s", metric_names[m]);
-  for (guint k = 0; k < plan->synth.n_kernels; k++) {
-    const SynthKernel *kernel = &plan->synth.kernels[k];
+  for (guint k = 0; k < fit_n_conditions (plan); k++) {
+    g_autofree char *key = fit_condition_name (plan, k, CONDITION_KEY);
 
-    g_string_append_printf (text, ",val_psnr_%dx%d_sigma%g,val_psnr_blurred_%dx%d_sigma%g", kernel->size,
-        kernel->size, kernel->sigma, kernel->size, kernel->size, kernel->sigma);
+    g_string_append_printf (text, ",val_psnr_%s,val_psnr_blurred_%s", key, key);
   }
   g_string_append_c (text, '\n');
   for (guint i = 0; i < state->history->len; i++) {
@@ -187,7 +186,7 @@ fit_history_save (const FitState *state, const FitPlan *plan, const char *path, 
       append_number (text, record->train[m]);
     for (int m = 0; m <= METRIC_PSNR_BLURRED; m++)
       append_number (text, record->validation[m]);
-    for (guint k = 0; k < plan->synth.n_kernels; k++) {
+    for (guint k = 0; k < fit_n_conditions (plan); k++) {
       append_number (text, record->kernel_psnr[k]);
       append_number (text, record->kernel_psnr_blurred[k]);
     }

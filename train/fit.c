@@ -196,10 +196,9 @@ print_end (const Fit *fit)
   g_print ("best epoch %.0f: validation MSE %.4e, PSNR %.2f -> %.2f dB, SSIM %.4f\n", best->epoch,
       best->validation[METRIC_MSE], best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR],
       best->validation[METRIC_SSIM]);
-  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
-    char name[32];
+  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_LONG);
 
-    evaluate_kernel_name (&fit->plan.synth.kernels[k], name);
     if (isfinite (best->kernel_psnr[k]))
       g_print ("  %-16s %6.2f -> %6.2f dB  (%+.2f)\n", name, best->kernel_psnr_blurred[k],
           best->kernel_psnr[k], best->kernel_psnr[k] - best->kernel_psnr_blurred[k]);

@@ -33,6 +33,8 @@ typedef struct
   ScheduleKind schedule;
   DuDtype dtype;
   SynthKernel *kernels; /* synth's */
+  Degrade *degrade;     /* of the training's samples; NULL = one of the kernels */
+  Degrade *conditions;  /* validates, each chain beside each kernel; NULL = none */
 } FitPlan;
 
 /* Parses argv; NULL with no error: --help was printed. */
@@ -146,6 +148,23 @@ gboolean fit_load_checkpoint (const char *folder, Checkpoint *checkpoint, GKeyFi
 gboolean fit_restore (Fit *fit, const Checkpoint *checkpoint, GKeyFile *file, GError **error);
 /* Back to the newest checkpoint with half the rate; EXIT_DIVERGED when that has been done often enough. */
 gboolean fit_roll_back (Fit *fit, const char *why, GError **error);
+
+/* fit-conditions.c */
+/* --degrade and --val-degrade become what they read as: a file may change. */
+gboolean fit_recipes_settle (Settings *settings, GError **error);
+gboolean fit_recipes_init (FitPlan *plan, const Settings *settings, GError **error);
+/* What each validation picture goes through: the kernels, then the chains of plan->conditions. */
+guint fit_n_conditions (const FitPlan *plan);
+typedef enum
+{
+  CONDITION_LONG,       /* "7x7 sigma 1"; of a chain these four are its text */
+  CONDITION_SHORT,      /* "sigma 1" */
+  CONDITION_PAGE,       /* "7×7, σ 1" */
+  CONDITION_PAGE_SHORT, /* "σ 1" */
+  CONDITION_KEY,        /* "7x7_sigma1", "blur_7_1_h264_crf_23" */
+} ConditionName;
+/* g_free. */
+char *fit_condition_name (const FitPlan *plan, guint condition, ConditionName style);
 
 /* fit-epoch.c */
 gboolean fit_uses_ema (const Fit *fit);

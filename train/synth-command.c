@@ -7,6 +7,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
+#include "degrade.h"
 #include "media.h"
 #include "progress.h"
 #include "random.h"
@@ -25,6 +26,8 @@ static const SettingEntry entries[] = {
     "Blur kernels, SIZE:SIGMA in pixels" },
   { "all-kernels", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Make a pair with each kernel of each picture, to evaluate, instead of drawing one" },
+  { "degrade", 0, SETTING_TEXT, FALSE, NULL, 0, 0, NULL, "RECIPE",
+    "Draw from this recipe for each picture, instead of a kernel: see below" },
   { "size", 0, SETTING_TEXT, FALSE, "256x448", 0, 0, NULL, "HxW", "Height and width of the pictures" },
   { "fit", 0, SETTING_CHOICE, FALSE, "stretch", 0, 0, "stretch|crop", NULL,
     "How pictures of other shapes become that size" },
@@ -40,6 +43,7 @@ typedef struct
   SynthKernel *kernels;
   guint64 seed;
   gboolean all_kernels;
+  Degrade *degrade; /* instead of the kernels; NULL = none */
   guint every, max_bad;
   int threads;
   char *output;
@@ -99,7 +103,17 @@ is_made (const Synth *synth, const char *name)
   return g_file_test (sharp, G_FILE_TEST_EXISTS) && g_file_test (blur, G_FILE_TEST_EXISTS);
 }
 
-/* The kernels of a picture: [first, last). */
+/* What a picture goes through where a recipe is given. */
+static void
+degradation_of (const Synth *synth, guint file, guint frame, Degradation *drawn)
+{
+  Random random;
+
+  random_init (&random, synth->seed, file, frame);
+  degrade_draw (synth->degrade, -1, &random, drawn);
+}
+
+/* The kernels of a picture: [first, last); with a recipe one that does not count. */
 static void
 kernels_of (const Synth *synth, guint file, guint frame, guint *first, guint *last)
 {
@@ -132,6 +146,7 @@ make_pairs (const Synth *synth, const Job *job, GError **error)
 {
   int height = synth->synth.height, width = synth->synth.width;
   g_autofree guint8 *blurred = g_malloc (3 * (gsize) height * width);
+  g_autofree guint8 *target = synth->degrade ? g_malloc (3 * (gsize) height * width) : NULL;
   guint first, last;
 
   kernels_of (synth, job->file, job->frame, &first, &last);
@@ -141,8 +156,15 @@ make_pairs (const Synth *synth, const Job *job, GError **error)
 
     if (is_made (synth, name))
       continue;
-    synth_blur (&synth->kernels[k], height, width, job->rgb, blurred);
-    if (!media_write_png (sharp, height, width, job->rgb, error)
+    if (synth->degrade) {
+      Degradation drawn;
+
+      degradation_of (synth, job->file, job->frame, &drawn);
+      if (!degradation_apply (&drawn, height, width, job->rgb, 0, 0, height, width, blurred, target, error))
+        return FALSE;
+    } else
+      synth_blur (&synth->kernels[k], height, width, job->rgb, blurred);
+    if (!media_write_png (sharp, height, width, target ? target : job->rgb, error)
         || !media_write_png (blur, height, width, blurred, error))
       return FALSE;
   }
@@ -281,6 +303,7 @@ static json_t *
 describe (const Synth *synth, const Settings *settings)
 {
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  json_t *options;
 
   for (char **file = synth->files; *file; file++) {
     GStatBuf status;
@@ -289,10 +312,15 @@ describe (const Synth *synth, const Settings *settings)
 
     g_checksum_update (checksum, (const guchar *) line, -1);
   }
-  return json_pack ("{s:I, s:s, s:b, s:i, s:i, s:s, s:i, s:s}", "seed", (json_int_t) synth->seed, "kernels",
+  options = json_pack ("{s:I, s:s, s:b, s:i, s:i, s:s, s:i, s:s}", "seed", (json_int_t) synth->seed, "kernels",
       settings_text (settings, "kernels"), "all_kernels", synth->all_kernels, "height", synth->synth.height, "width",
       synth->synth.width, "fit", synth->synth.fit == SYNTH_FIT_CROP ? "crop" : "stretch", "every", (int) synth->every,
       "inputs_sha256", g_checksum_get_string (checksum));
+  if (synth->degrade) {
+    json_object_del (options, "kernels");
+    json_object_set_new (options, "recipe", json_string (degrade_text (synth->degrade)));
+  }
+  return options;
 }
 
 static json_t *
@@ -308,10 +336,21 @@ list_pairs (const Synth *synth)
       kernels_of (synth, i, frame, &first, &last);
       for (guint k = first; k < last; k++) {
         g_autofree char *name = pair_name (synth, i, frame, k);
+        json_t *pair = json_pack ("{s:s, s:s, s:i}", "name", name, "source", source, "frame", (int) frame);
 
-        json_array_append_new (pairs,
-            json_pack ("{s:s, s:s, s:i, s:i, s:f, s:I}", "name", name, "source", source, "frame", (int) frame, "size",
-                synth->kernels[k].size, "sigma", synth->kernels[k].sigma, "seed", (json_int_t) synth->seed));
+        if (synth->degrade) {
+          g_autofree char *text = NULL;
+          Degradation drawn;
+
+          degradation_of (synth, i, frame, &drawn);
+          text = degradation_text (&drawn);
+          json_object_set_new (pair, "degradation", json_string (text));
+        } else {
+          json_object_set_new (pair, "size", json_integer (synth->kernels[k].size));
+          json_object_set_new (pair, "sigma", json_real (synth->kernels[k].sigma));
+        }
+        json_object_set_new (pair, "seed", json_integer ((json_int_t) synth->seed));
+        json_array_append_new (pairs, pair);
       }
     }
   return pairs;
@@ -399,6 +438,16 @@ read_settings (Synth *synth, const Settings *settings, GError **error)
     return FALSE;
   }
   synth_options_init (&synth->synth);
+  if (settings_text (settings, "degrade")) {
+    if (settings_given (settings, "kernels") || settings_given (settings, "all-kernels")) {
+      g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
+          "--degrade stands instead of --kernels and --all-kernels: leave those out, the recipe has blur=");
+      return FALSE;
+    }
+    synth->degrade = degrade_parse (settings_text (settings, "degrade"), error);
+    if (!synth->degrade || !degrade_check (synth->degrade, error))
+      return FALSE;
+  }
   if (!synth_kernels_parse (settings_text (settings, "kernels"), &synth->kernels, &synth->synth.n_kernels, error))
     return FALSE;
   synth->synth.kernels = synth->kernels;
@@ -437,6 +486,7 @@ synth_clear (Synth *synth)
   g_strfreev (synth->files);
   g_free (synth->output);
   g_free (synth->kernels);
+  g_clear_pointer (&synth->degrade, degrade_free);
   g_clear_error (&synth->error);
   g_mutex_clear (&synth->lock);
   g_cond_clear (&synth->changed);
@@ -452,7 +502,7 @@ synth_command (int argc, char **argv, GError **error)
   g_autoptr (Settings) settings = settings_parse (entries, G_N_ELEMENTS (entries), argc, argv, "INPUT… OUTPUT",
       "Makes pairs of a sharp and a blurred picture from pictures, videos and folders of them: OUTPUT/sharp,\n"
       "OUTPUT/blur and OUTPUT/manifest.json.",
-      "An interrupted run is taken up by the same command.", error);
+      "An interrupted run is taken up by the same command.\n\n" DEGRADE_HELP, error);
 
   if (!settings)
     return EXIT_DONE;
@@ -466,8 +516,10 @@ synth_command (int argc, char **argv, GError **error)
   if (complete)
     g_print ("%s is complete already\n", synth.output);
   else if (make_all (&synth, error) && end (&synth, options, error))
-    g_print ("%s: %u pictures of %ux%u, blurred with %s\n", synth.output, synth.n_pictures, synth.synth.width,
-        synth.synth.height, synth.all_kernels ? "each kernel" : "a kernel each");
+    g_print ("%s: %u pictures of %ux%u, %s\n", synth.output, synth.n_pictures, synth.synth.width,
+        synth.synth.height, synth.degrade       ? "degraded as the recipe says"
+        : synth.all_kernels ? "blurred with each kernel"
+                            : "blurred with a kernel each");
   else if (interrupted ())
     g_printerr ("%u pictures are done: the same command goes on\n", synth.n_pictures);
 end:

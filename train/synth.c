@@ -73,9 +73,8 @@ kernel_weights (const SynthKernel *kernel, guint16 *weights)
   weights[0] = (guint16) rest;
 }
 
-/* Reflect-101: … 2 1 | 0 1 2 … n-1 | n-2 …, as often as it takes. */
-static int
-reflect (int i, int n)
+int
+synth_reflect (int i, int n)
 {
   int period = 2 * (n - 1);
 
@@ -116,15 +115,15 @@ synth_blur_part (const SynthKernel *kernel, int picture_height, int picture_widt
 
   kernel_weights (kernel, weights);
   for (int y = -radius; y < height + radius; y++) {
-    const guint8 *row = from + reflect (top + y, picture_height) * stride;
+    const guint8 *row = from + synth_reflect (top + y, picture_height) * stride;
     int first = MAX (0, radius - left), last = MIN (width + 2 * radius, picture_width - left + radius);
 
     /* Pixels first to last of the padded row lie inside the picture. */
     for (int x = 0; x < first; x++)
-      memcpy (padded + 3 * x, row + 3 * reflect (left - radius + x, picture_width), 3);
+      memcpy (padded + 3 * x, row + 3 * synth_reflect (left - radius + x, picture_width), 3);
     memcpy (padded + 3 * first, row + 3 * (left - radius + first), 3 * (gsize) (last - first));
     for (int x = last; x < width + 2 * radius; x++)
-      memcpy (padded + 3 * x, row + 3 * reflect (left - radius + x, picture_width), 3);
+      memcpy (padded + 3 * x, row + 3 * synth_reflect (left - radius + x, picture_width), 3);
     blur_row (weights, radius, n, padded, ring + (y + radius) % rows * (gsize) n);
 
     if (y >= radius) {

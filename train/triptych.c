@@ -61,7 +61,9 @@ triptych_make (Triptych *triptych, const EvaluateResult *result, const char *pre
   if (strlen (name) > NAME_MAX_BYTES)
     *g_utf8_find_prev_char (name, name + NAME_MAX_BYTES) = '\0';
   kernel
-      = result->kernel < 0 ? g_strdup ("pair") : g_strdup_printf ("sigma%g", kernels[result->kernel].sigma);
+      = result->chain        ? degrade_key (result->chain)
+        : result->kernel < 0 ? g_strdup ("pair")
+                             : g_strdup_printf ("sigma%g", kernels[result->kernel].sigma);
   triptych->name = g_strdup_printf ("%s-%s-%s.png", prefix, name, kernel);
   return TRUE;
 }
