@@ -21,6 +21,11 @@
  * It is slow on a CPU: nearly three seconds for a 1080p frame on two cores with bfloat16, half of that with
  * overlap=32. Give `sync=false` to the sink when a file is watched, or write to a file.
  *
+ * Frames that come too late to be shown (by QOS events from a sink that keeps time) are handed on as they are,
+ * and so are those of the next second, or longer where deblurring is tried again and fails again: on a machine
+ * that is too slow, video then stays smooth. #GstDeblurunet:on-late drops them instead, or deblurs them all the
+ * same. Without synchronisation no frame is late.
+ *
  * ## Example launch lines
  * |[
  * gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert ! deblurunet ! videoconvert \
@@ -34,14 +39,13 @@
 #include "gstdeblurunet.h"
 
 #include "compare.h"
-#include "properties.h"
-#include "stats.h"
-#include "video.h"
+#include "qos.h"
+#include "queue.h"
+#include "session.h"
 
-GST_DEBUG_CATEGORY_STATIC (gst_deblurunet_debug);
+GST_DEBUG_CATEGORY (gst_deblurunet_debug);
 #define GST_CAT_DEFAULT gst_deblurunet_debug
 
-#define WEIGHTS_VARIABLE "DEBLURUNET_WEIGHTS"
 #define FORMATS                                                                                              \
   "{ I420, NV12, NV21, YV12, YUY2, UYVY, Y42B, Y444, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, "   \
   "ABGR, GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
@@ -60,20 +64,29 @@ struct _GstDeblurunet
 {
   GstVideoFilter parent;
 
+  GstDeblurunetQueue *queue; /* of frames on their way */
+
   /* Under the object lock: */
   GstDeblurunetSettings settings;
   gboolean weights_changed; /* since the session was opened */
   DuSession *session;       /* while started */
   GstDeblurunetStats stats;
-  GstClockTime processing; /* of a frame, lately; what LATENCY reports */
-  gboolean live;           /* as the last LATENCY query was answered */
+  GstDeblurunetQos qos;
+  GstClockTime processing;     /* of a frame, lately */
+  GstClockTime frame_duration; /* by the caps; 0: not known */
+  gboolean live;               /* as the last LATENCY query was answered */
+  GstClockTime reported;       /* what the pipeline was told, or is about to ask for */
 
   /* The streaming thread's own: */
-  DuSessionOptions options;                          /* since start */
-  DuDeblurrer *deblurrer[GST_DEBLURUNET_N_PICTURES]; /* made when first needed */
-  gboolean video_meta;                               /* downstream understands GstVideoMeta */
-  GstClockTime reported;                             /* processing time that the pipeline was told of */
-  double strength, split_position;                   /* for this frame */
+  DuSessionOptions options; /* since start */
+  guint frames_in_flight;   /* since start */
+  guint caps;               /* how many there have been */
+  gboolean video_meta;      /* downstream understands GstVideoMeta */
+  gboolean discont;         /* frames were dropped before the next one */
+  gboolean warned;          /* that frames come too late */
+  /* For this frame: */
+  gboolean late; /* to be handed on as it is */
+  double strength, split_position;
   GstDeblurunetCompare compare;
 };
 
@@ -81,96 +94,17 @@ G_DEFINE_TYPE_WITH_CODE (GstDeblurunet, gst_deblurunet, GST_TYPE_VIDEO_FILTER,
     G_IMPLEMENT_INTERFACE (GST_TYPE_PRESET, NULL)) /* plugin/presets */
 GST_ELEMENT_REGISTER_DEFINE (deblurunet, "deblurunet", GST_RANK_NONE, GST_TYPE_DEBLURUNET)
 
-/* Posts an error of the library, with what it means in GStreamer's terms. Not with the object lock held. */
-static void
-post_error (GstDeblurunet *self, const GError *error, gboolean fatal)
-{
-  GQuark domain = GST_RESOURCE_ERROR;
-  int code = GST_RESOURCE_ERROR_FAILED;
-
-  if (error->domain == DU_ERROR)
-    switch ((DuError) error->code) {
-    case DU_ERROR_NOT_FOUND:
-      code = GST_RESOURCE_ERROR_NOT_FOUND;
-      break;
-    case DU_ERROR_OPEN:
-      code = GST_RESOURCE_ERROR_OPEN_READ;
-      break;
-    case DU_ERROR_IO:
-      code = GST_RESOURCE_ERROR_READ;
-      break;
-    case DU_ERROR_MEMORY:
-      code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
-      break;
-    case DU_ERROR_FORMAT:
-      domain = GST_STREAM_ERROR;
-      code = GST_STREAM_ERROR_WRONG_TYPE;
-      break;
-    case DU_ERROR_UNAVAILABLE:
-      domain = GST_LIBRARY_ERROR;
-      code = GST_LIBRARY_ERROR_INIT;
-      break;
-    case DU_ERROR_ARGUMENT:
-      domain = GST_LIBRARY_ERROR;
-      code = GST_LIBRARY_ERROR_SETTINGS;
-      break;
-    case DU_ERROR_BACKEND:
-      domain = GST_LIBRARY_ERROR;
-      code = GST_LIBRARY_ERROR_FAILED;
-      break;
-    }
-  gst_element_message_full (GST_ELEMENT (self), fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, domain, code,
-      g_strdup (error->message), NULL, __FILE__, GST_FUNCTION, __LINE__);
-}
-
-/* The path to load; g_free. */
-static char *
-weights_path (const char *property)
-{
-  const char *variable = g_getenv (WEIGHTS_VARIABLE);
-
-  if (property)
-    return g_strdup (property);
-  return variable && *variable ? g_strdup (variable)
-                               : g_build_filename (DU_WEIGHTS_DIR, "deblurunet.safetensors", NULL);
-}
-
-/* A session with the weights that the property names, or NULL. Takes and drops the object lock. */
+/* With the weights that the property names. Takes the object lock. */
 static DuSession *
 open_session (GstDeblurunet *self, GError **error)
 {
-  g_autofree char *path = NULL;
-  g_autoptr (DuModel) model = NULL;
-  g_autoptr (GError) problem = NULL;
-  DuSession *session = NULL;
-  gboolean is_default;
+  g_autofree char *weights = NULL;
 
   GST_OBJECT_LOCK (self);
-  is_default = self->settings.weights == NULL;
-  path = weights_path (self->settings.weights);
+  weights = g_strdup (self->settings.weights);
   self->weights_changed = FALSE;
   GST_OBJECT_UNLOCK (self);
-
-  model = du_model_load (path, &problem);
-  if (model)
-    session = du_session_open (model, &self->options, &problem);
-  if (session) {
-    if (du_model_warning (model))
-      GST_ELEMENT_WARNING (self, STREAM, WRONG_TYPE, ("%s", du_model_warning (model)), (NULL));
-    if (du_session_note (session))
-      GST_ELEMENT_INFO (self, LIBRARY, INIT, ("%s", du_session_note (session)), (NULL));
-    GST_INFO_OBJECT (self, "%s on %s (%s), %s", path, du_session_backend (session),
-        du_session_device (session), du_session_precision (session));
-    return session;
-  }
-  if (is_default && g_error_matches (problem, DU_ERROR, DU_ERROR_NOT_FOUND))
-    g_set_error (error, DU_ERROR, DU_ERROR_NOT_FOUND,
-        "the default weights are not at %s: install deblurunet, or name a weights file by the property "
-        "'weights' or the environment variable " WEIGHTS_VARIABLE,
-        path);
-  else
-    g_propagate_error (error, g_steal_pointer (&problem));
-  return NULL;
+  return gst_deblurunet_session_open (GST_ELEMENT (self), weights, &self->options, error);
 }
 
 static gboolean
@@ -178,32 +112,26 @@ start (GstBaseTransform *transform)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
   g_autoptr (GError) error = NULL;
-  DuSession *session;
+  g_autoptr (DuSession) session = NULL;
 
   GST_OBJECT_LOCK (self);
   self->options = self->settings.session;
+  self->frames_in_flight = self->settings.frames_in_flight;
   GST_OBJECT_UNLOCK (self);
   session = open_session (self, &error);
-  if (!session) {
-    post_error (self, error, TRUE);
+  if (!session || !gst_deblurunet_queue_start (self->queue, self->frames_in_flight, &error)) {
+    gst_deblurunet_post_error (GST_ELEMENT (self), error, TRUE);
     return FALSE;
   }
   GST_OBJECT_LOCK (self);
-  self->session = session;
+  self->session = g_steal_pointer (&session);
   self->stats = (GstDeblurunetStats){ 0 };
-  self->processing = 0;
+  gst_deblurunet_qos_init (&self->qos);
+  self->processing = self->frame_duration = self->reported = 0;
   self->live = FALSE;
   GST_OBJECT_UNLOCK (self);
-  self->reported = 0;
-  self->video_meta = FALSE;
+  self->video_meta = self->discont = self->warned = FALSE;
   return TRUE;
-}
-
-static void
-free_deblurrers (GstDeblurunet *self)
-{
-  for (int i = 0; i < GST_DEBLURUNET_N_PICTURES; i++)
-    g_clear_pointer (&self->deblurrer[i], du_deblurrer_free);
 }
 
 static gboolean
@@ -212,7 +140,7 @@ stop (GstBaseTransform *transform)
   GstDeblurunet *self = GST_DEBLURUNET (transform);
   DuSession *session;
 
-  free_deblurrers (self);
+  gst_deblurunet_queue_stop (self->queue);
   GST_OBJECT_LOCK (self);
   session = g_steal_pointer (&self->session);
   GST_OBJECT_UNLOCK (self);
@@ -223,6 +151,135 @@ stop (GstBaseTransform *transform)
   }
   g_clear_pointer (&session, du_session_unref);
   return TRUE;
+}
+
+/* What waits in the streaming thread need not go on until a frame is done. */
+static GstStateChangeReturn
+change_state (GstElement *element, GstStateChange change)
+{
+  if (change == GST_STATE_CHANGE_PAUSED_TO_READY)
+    gst_deblurunet_queue_set_flushing (GST_DEBLURUNET (element)->queue, TRUE);
+  return GST_ELEMENT_CLASS (gst_deblurunet_parent_class)->change_state (element, change);
+}
+
+/* A new structure. Takes the object lock. */
+static GstStructure *
+make_stats (GstDeblurunet *self)
+{
+  g_autoptr (DuSession) session = NULL;
+  GstDeblurunetStats stats;
+
+  GST_OBJECT_LOCK (self);
+  stats = self->stats;
+  if (self->session)
+    session = du_session_ref (self->session);
+  GST_OBJECT_UNLOCK (self);
+  return gst_deblurunet_stats_to_structure (&stats, session);
+}
+
+/* After each frame: the periodic message, where one is asked for and due. */
+static void
+tell_stats (GstDeblurunet *self)
+{
+  gboolean due;
+
+  GST_OBJECT_LOCK (self);
+  due = gst_deblurunet_stats_due (&self->stats, self->settings.stats_interval);
+  GST_OBJECT_UNLOCK (self);
+  if (due)
+    gst_element_post_message (
+        GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), make_stats (self)));
+}
+
+/* How long a frame stays here: as long as it takes, or until those have come that may be on their way after it.
+ * The object lock is held. */
+static GstClockTime
+latency (GstDeblurunet *self)
+{
+  GstClockTime step = self->frame_duration ? self->frame_duration : self->processing;
+
+  return MAX (self->processing, self->frames_in_flight * step);
+}
+
+/* Adds a frame's times to the statistics, and tells a live pipeline when frames take much longer or shorter
+ * than it was told. */
+static void
+account (GstDeblurunet *self, const GstDeblurunetJob *job)
+{
+  GstClockTime time = (GstClockTime) (gst_deblurunet_times_sum (&job->times) * GST_MSECOND), now;
+  gboolean tell;
+
+  GST_OBJECT_LOCK (self);
+  self->qos.processed += !job->late;
+  if (job->deblur) {
+    gst_deblurunet_stats_add (&self->stats, job->n_tiles, &job->times);
+    self->processing = self->processing ? (7 * self->processing + time) / 8 : time;
+  } else {
+    self->stats.passed_through++;
+  }
+  now = latency (self);
+  tell = self->live
+         && MAX (now, self->reported) - MIN (now, self->reported) > MAX (5 * GST_MSECOND, self->reported / 4);
+  if (tell)
+    self->reported = now;
+  GST_OBJECT_UNLOCK (self);
+  if (tell)
+    gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
+}
+
+/* The oldest frame on its way, once it is done: NULL where it is not, unless wait, or where there is none. */
+static GstFlowReturn
+take_frame (GstDeblurunet *self, gboolean wait, GstBuffer **output)
+{
+  GstDeblurunetJob *job;
+  GstFlowReturn flow = gst_deblurunet_queue_pop (self->queue, wait, &job);
+
+  *output = NULL;
+  if (!job)
+    return flow;
+  if (job->error) {
+    gst_deblurunet_post_error (GST_ELEMENT (self), job->error, TRUE);
+    gst_deblurunet_job_free (job);
+    gst_deblurunet_queue_clear (self->queue);
+    return GST_FLOW_ERROR;
+  }
+  account (self, job);
+  tell_stats (self);
+  *output = gst_deblurunet_job_take_output (job);
+  GST_DEBUG_OBJECT (self, "hands on the frame at %" GST_TIME_FORMAT, GST_TIME_ARGS (GST_BUFFER_PTS (*output)));
+  return flow;
+}
+
+/* Not left to the base class, which would mark a frame as one that does not follow the one before when it took
+ * in such a frame, not when that frame comes out. */
+static GstFlowReturn
+push_frame (GstBaseTransform *base, GstBuffer *frame)
+{
+  GstClockTime position = GST_BUFFER_PTS (frame);
+
+  if (GST_CLOCK_TIME_IS_VALID (position) && GST_BUFFER_DURATION_IS_VALID (frame))
+    position += GST_BUFFER_DURATION (frame);
+  if (GST_CLOCK_TIME_IS_VALID (position) && base->segment.format == GST_FORMAT_TIME)
+    base->segment.position = position;
+  return gst_pad_push (base->srcpad, frame);
+}
+
+/* Hands on the frames that are done, and waits until no more than so many are on their way. Where downstream
+ * takes no more, those that are left are dropped. */
+static GstFlowReturn
+hand_on (GstDeblurunet *self, guint left)
+{
+  GstFlowReturn flow;
+  GstBuffer *frame;
+
+  do {
+    flow = take_frame (self, gst_deblurunet_queue_length (self->queue) > left, &frame);
+    if (frame)
+      flow = push_frame (GST_BASE_TRANSFORM (self), frame);
+  } while (flow == GST_FLOW_OK && frame);
+  if (flow != GST_FLOW_OK)
+    gst_deblurunet_queue_clear (self->queue);
+  return flow;
 }
 
 static gboolean
@@ -264,25 +321,15 @@ set_info (GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo *in, GstCaps *o
         (NULL));
     return FALSE;
   }
-  free_deblurrers (self);
+  hand_on (self, 0); /* under the caps that downstream still has */
+  self->caps++;
+  GST_OBJECT_LOCK (self);
+  self->frame_duration
+      = GST_VIDEO_INFO_FPS_N (in) > 0
+            ? gst_util_uint64_scale (GST_SECOND, GST_VIDEO_INFO_FPS_D (in), GST_VIDEO_INFO_FPS_N (in))
+            : 0;
+  GST_OBJECT_UNLOCK (self);
   return TRUE;
-}
-
-/* The deblurrer of whole frames or of a field, made with the present session where it is not there. */
-static DuDeblurrer *
-get_deblurrer (GstDeblurunet *self, GstDeblurunetPicture picture, GError **error)
-{
-  DuDeblurrerOptions options;
-  DuFrameInfo info;
-
-  if (!self->deblurrer[picture]) {
-    GST_OBJECT_LOCK (self);
-    options = self->settings.tiles;
-    GST_OBJECT_UNLOCK (self);
-    gst_deblurunet_frame_info (&GST_VIDEO_FILTER (self)->in_info, picture, &info);
-    self->deblurrer[picture] = du_deblurrer_new (self->session, &info, &options, error);
-  }
-  return self->deblurrer[picture];
 }
 
 /* Between two frames: takes a changed weights file in, or warns and keeps the old one. */
@@ -294,12 +341,9 @@ swap_weights (GstDeblurunet *self)
 
   if (!session) {
     g_prefix_error (&error, "the weights in use stay: ");
-    post_error (self, error, FALSE);
+    gst_deblurunet_post_error (GST_ELEMENT (self), error, FALSE);
     return;
   }
-  for (int i = 0; i < GST_DEBLURUNET_N_PICTURES; i++)
-    if (self->deblurrer[i])
-      du_deblurrer_set_session (self->deblurrer[i], session);
   GST_OBJECT_LOCK (self);
   old = self->session;
   self->session = session;
@@ -328,19 +372,183 @@ before_transform (GstBaseTransform *transform, GstBuffer *buffer)
     swap_weights (self);
 }
 
+static gboolean
+needs_no_work (GstDeblurunet *self, GstBuffer *input)
+{
+  return self->late || self->strength == 0 || GST_BUFFER_FLAG_IS_SET (input, GST_BUFFER_FLAG_GAP);
+}
+
+/* Whether a frame comes too late, and what becomes of it then: TRUE, it is dropped; self->late, it is handed on
+ * as it is. */
+static gboolean
+check_late (GstDeblurunet *self, const GstBuffer *input)
+{
+  GstBaseTransform *base = GST_BASE_TRANSFORM (self);
+  GstMessage *message = NULL;
+  gboolean dropped = FALSE, rested, rests;
+  GstClockTime running_time, processing;
+
+  self->late = FALSE;
+  if (base->segment.format != GST_FORMAT_TIME || !gst_base_transform_is_qos_enabled (base))
+    return FALSE;
+  running_time = gst_segment_to_running_time (&base->segment, GST_FORMAT_TIME, GST_BUFFER_PTS (input));
+  GST_OBJECT_LOCK (self);
+  rests = rested = self->qos.resting;
+  self->stats.late += gst_deblurunet_qos_is_late (&self->qos, running_time);
+  switch (self->settings.on_late) {
+  case GST_DEBLURUNET_ON_LATE_PROCESS:
+    break;
+  case GST_DEBLURUNET_ON_LATE_PASSTHROUGH:
+    self->late = gst_deblurunet_qos_rests (&self->qos, running_time);
+    rests = self->qos.resting;
+    if (rests != rested)
+      message = gst_deblurunet_qos_message (&self->qos, base, input, rests ? 0 : GST_DEBLURUNET_QUALITY);
+    break;
+  case GST_DEBLURUNET_ON_LATE_DROP:
+    dropped = gst_deblurunet_qos_is_late (&self->qos, running_time);
+    if (!dropped)
+      break;
+    self->qos.dropped++;
+    self->stats.dropped++;
+    message = gst_deblurunet_qos_message (&self->qos, base, input, GST_DEBLURUNET_QUALITY);
+  }
+  processing = self->processing;
+  GST_OBJECT_UNLOCK (self);
+  if (message)
+    gst_element_post_message (GST_ELEMENT (self), message);
+  if (rests && !rested && !self->warned) {
+    GST_ELEMENT_WARNING (self, CORE, CLOCK,
+        ("Frames come too late to be shown (deblurring takes %.0f ms for each): they are handed on as they "
+         "are, for a second or longer. For each frame deblurred, however slowly, set on-late=process here and "
+         "sync=false in the sink.",
+            processing / 1e6),
+        (NULL));
+    self->warned = TRUE;
+  }
+  return dropped;
+}
+
 static GstFlowReturn
 submit_input_buffer (GstBaseTransform *transform, gboolean is_discont, GstBuffer *input)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
-  GstFlowReturn result = GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
-                             ->submit_input_buffer (transform, is_discont, input);
 
-  if (result == GST_BASE_TRANSFORM_FLOW_DROPPED) {
-    GST_OBJECT_LOCK (self);
-    self->stats.late++;
-    GST_OBJECT_UNLOCK (self);
+  if (check_late (self, input)) {
+    self->discont = TRUE;
+    gst_buffer_unref (input);
+    return GST_FLOW_OK;
   }
-  return result;
+  return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
+      ->submit_input_buffer (transform, is_discont, input);
+}
+
+/* Takes the input. */
+static GstFlowReturn
+begin_frame (GstDeblurunet *self, GstBuffer *input)
+{
+  GstDeblurunetJob *job = g_new0 (GstDeblurunetJob, 1);
+  GstFlowReturn flow
+      = GST_BASE_TRANSFORM_GET_CLASS (self)->prepare_output_buffer (GST_BASE_TRANSFORM (self), input, &job->output);
+
+  job->input = input;
+  if (flow != GST_FLOW_OK) {
+    gst_deblurunet_job_free (job);
+    return flow;
+  }
+  if (self->discont) {
+    if (job->output == input)
+      job->input = job->output = gst_buffer_make_writable (input);
+    GST_BUFFER_FLAG_SET (job->output, GST_BUFFER_FLAG_DISCONT);
+    self->discont = FALSE;
+  }
+  job->in_info = GST_VIDEO_FILTER (self)->in_info;
+  job->out_info = GST_VIDEO_FILTER (self)->out_info;
+  job->caps = self->caps;
+  job->deblur = !needs_no_work (self, job->input);
+  job->late = self->late;
+  job->session = du_session_ref (self->session);
+  GST_OBJECT_LOCK (self);
+  job->tiles = self->settings.tiles;
+  GST_OBJECT_UNLOCK (self);
+  job->strength = self->strength;
+  job->compare = self->compare;
+  job->split_position = self->split_position;
+  gst_deblurunet_queue_push (self->queue, job);
+  return GST_FLOW_OK;
+}
+
+static GstFlowReturn
+generate_output (GstBaseTransform *transform, GstBuffer **output)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (transform);
+  GstBuffer *input = g_steal_pointer (&transform->queued_buf);
+  GstFlowReturn flow = input ? begin_frame (self, input) : GST_FLOW_OK;
+
+  *output = NULL;
+  return flow == GST_FLOW_OK ? hand_on (self, self->frames_in_flight) : flow;
+}
+
+/* Frames on their way come before what follows them. */
+static gboolean
+sink_event (GstBaseTransform *transform, GstEvent *event)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (transform);
+
+  switch (GST_EVENT_TYPE (event)) {
+  case GST_EVENT_FLUSH_START:
+    gst_deblurunet_queue_set_flushing (self->queue, TRUE);
+    break;
+  case GST_EVENT_FLUSH_STOP:
+    gst_deblurunet_queue_clear (self->queue);
+    gst_deblurunet_queue_set_flushing (self->queue, FALSE);
+    GST_OBJECT_LOCK (self);
+    gst_deblurunet_qos_init (&self->qos);
+    GST_OBJECT_UNLOCK (self);
+    self->discont = FALSE;
+    break;
+  default:
+    if (GST_EVENT_IS_SERIALIZED (event))
+      hand_on (self, 0);
+  }
+  return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->sink_event (transform, event);
+}
+
+/* The base class, were it told of QOS, would drop late frames by itself. */
+static gboolean
+src_event (GstBaseTransform *transform, GstEvent *event)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (transform);
+
+  if (GST_EVENT_TYPE (event) != GST_EVENT_QOS)
+    return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->src_event (transform, event);
+  GST_OBJECT_LOCK (self);
+  gst_deblurunet_qos_update (&self->qos, event);
+  GST_OBJECT_UNLOCK (self);
+  return gst_pad_push_event (transform->sinkpad, event);
+}
+
+/* Room for the frames on their way in the first of a query's pools. */
+static void
+widen_pool (GstDeblurunet *self, GstQuery *query)
+{
+  GstBufferPool *pool;
+  guint size, least, most;
+
+  if (gst_query_get_n_allocation_pools (query) == 0)
+    return;
+  gst_query_parse_nth_allocation_pool (query, 0, &pool, &size, &least, &most);
+  least += self->frames_in_flight;
+  gst_query_set_nth_allocation_pool (query, 0, pool, size, least, most ? MAX (least, most) : 0);
+  gst_clear_object (&pool);
+}
+
+static gboolean
+propose_allocation (GstBaseTransform *transform, GstQuery *decided, GstQuery *query)
+{
+  if (!GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->propose_allocation (transform, decided, query))
+    return FALSE;
+  widen_pool (GST_DEBLURUNET (transform), query);
+  return TRUE;
 }
 
 static gboolean
@@ -348,13 +556,8 @@ decide_allocation (GstBaseTransform *transform, GstQuery *query)
 {
   GST_DEBLURUNET (transform)->video_meta
       = gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  widen_pool (GST_DEBLURUNET (transform), query);
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->decide_allocation (transform, query);
-}
-
-static gboolean
-needs_no_work (GstDeblurunet *self, GstBuffer *input)
-{
-  return self->strength == 0 || GST_BUFFER_FLAG_IS_SET (input, GST_BUFFER_FLAG_GAP);
 }
 
 /* Frames that need no work are handed on as they are, the output buffer being the input buffer, where
@@ -371,167 +574,6 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
   }
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
       ->prepare_output_buffer (transform, input, output);
-}
-
-/* A new structure. Takes the object lock. */
-static GstStructure *
-make_stats (GstDeblurunet *self)
-{
-  g_autoptr (DuSession) session = NULL;
-  GstDeblurunetStats stats;
-
-  GST_OBJECT_LOCK (self);
-  stats = self->stats;
-  if (self->session)
-    session = du_session_ref (self->session);
-  GST_OBJECT_UNLOCK (self);
-  return gst_deblurunet_stats_to_structure (&stats, session);
-}
-
-/* After each frame: the periodic message, where one is asked for and due. */
-static void
-tell_stats (GstDeblurunet *self)
-{
-  gboolean due;
-
-  GST_OBJECT_LOCK (self);
-  due = gst_deblurunet_stats_due (&self->stats, self->settings.stats_interval);
-  GST_OBJECT_UNLOCK (self);
-  if (due)
-    gst_element_post_message (
-        GST_ELEMENT (self), gst_message_new_element (GST_OBJECT (self), make_stats (self)));
-}
-
-/* Adds the last frame's times to the statistics, and tells a live pipeline when frames take much longer or
- * shorter than it was told. */
-static void
-account (GstDeblurunet *self, guint tiles, const GstDeblurunetTimes *times)
-{
-  GstClockTime time = (GstClockTime) (gst_deblurunet_times_sum (times) * GST_MSECOND), processing;
-  gboolean live;
-
-  GST_OBJECT_LOCK (self);
-  gst_deblurunet_stats_add (&self->stats, tiles, times);
-  processing = self->processing = self->processing ? (7 * self->processing + time) / 8 : time;
-  live = self->live;
-  GST_OBJECT_UNLOCK (self);
-  if (live
-      && MAX (processing, self->reported) - MIN (processing, self->reported)
-             > MAX (5 * GST_MSECOND, self->reported / 4)) {
-    self->reported = processing;
-    gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
-  }
-}
-
-static gboolean
-deblur (GstDeblurunet *self, const GstVideoFrame *in, const GstVideoFrame *out, GError **error)
-{
-  gboolean fields = gst_deblurunet_has_fields (in, &GST_VIDEO_FILTER (self)->in_info);
-  GstDeblurunetPicture last = fields ? GST_DEBLURUNET_BOTTOM_FIELD : GST_DEBLURUNET_WHOLE;
-  GstDeblurunetTimes times = { 0 };
-  guint tiles = 0;
-
-  for (GstDeblurunetPicture i = fields ? GST_DEBLURUNET_TOP_FIELD : GST_DEBLURUNET_WHOLE; i <= last; i++) {
-    DuFrame from, to;
-    DuDeblurrer *deblurrer;
-    DuDeblurrerStats stats;
-
-    if (gst_deblurunet_picture_height (GST_VIDEO_FRAME_HEIGHT (in), i) == 0)
-      continue;
-    gst_deblurunet_frame_planes (in, i, &from);
-    gst_deblurunet_frame_planes (out, i, &to);
-    deblurrer = get_deblurrer (self, i, error);
-    if (!deblurrer || !du_deblurrer_process (deblurrer, &from, &to, self->strength, error))
-      return FALSE;
-    du_deblurrer_get_stats (deblurrer, &stats);
-    tiles += stats.tiles_per_frame;
-    times.gather_ms += stats.gather_ms;
-    times.network_ms += stats.network_ms;
-    times.scatter_ms += stats.scatter_ms;
-  }
-  account (self, tiles, &times);
-  return TRUE;
-}
-
-static void
-count_passed_through (GstDeblurunet *self)
-{
-  GST_OBJECT_LOCK (self);
-  self->stats.passed_through++;
-  GST_OBJECT_UNLOCK (self);
-}
-
-/* GstVideoFilter works in place where a class has no transform_frame. */
-static GstFlowReturn
-transform_frame (GstVideoFilter *filter, GstVideoFrame *in, GstVideoFrame *out)
-{
-  GstDeblurunet *self = GST_DEBLURUNET (filter);
-  gboolean side_by_side = shows_side_by_side (self), work = !needs_no_work (self, in->buffer);
-  GstVideoFrame result = side_by_side ? gst_deblurunet_compare_after (in, out) : *out;
-  g_autoptr (GError) error = NULL;
-
-  if (!work) {
-    gst_deblurunet_compare_copy (in, &result);
-    count_passed_through (self);
-  } else if (!deblur (self, in, &result, &error)) {
-    post_error (self, error, TRUE);
-    return GST_FLOW_ERROR;
-  }
-  if (side_by_side)
-    gst_deblurunet_compare_side_by_side (in, out);
-  else if (work && self->compare == GST_DEBLURUNET_COMPARE_SPLIT)
-    gst_deblurunet_compare_split (in, out, self->split_position);
-  if (work)
-    GST_DEBUG_OBJECT (
-        self, "deblurred the frame at %" GST_TIME_FORMAT, GST_TIME_ARGS (GST_BUFFER_PTS (in->buffer)));
-  return GST_FLOW_OK;
-}
-
-/* Instead of GstVideoFilter's, which lets a frame that cannot be mapped go downstream with garbage in it. */
-static GstFlowReturn
-transform (GstBaseTransform *base, GstBuffer *input, GstBuffer *output)
-{
-  GstDeblurunet *self = GST_DEBLURUNET (base);
-  GstVideoFilter *filter = GST_VIDEO_FILTER (base);
-  GstVideoFrame in, out;
-  GstFlowReturn result;
-
-  if (input == output) {
-    count_passed_through (self);
-    tell_stats (self);
-    return GST_FLOW_OK;
-  }
-  if (!filter->negotiated) {
-    GST_ELEMENT_ERROR (self, CORE, NEGOTIATION, ("A frame came before its format was agreed on."), (NULL));
-    return GST_FLOW_NOT_NEGOTIATED;
-  }
-  if (!gst_deblurunet_frame_map (&in, &filter->in_info, input, GST_MAP_READ)) {
-    GST_ELEMENT_ERROR (self, STREAM, FORMAT,
-        ("A buffer of %" G_GSIZE_FORMAT
-         " bytes does not hold a frame of %s, %dx%d: the element before %s makes "
-         "broken frames.",
-            gst_buffer_get_size (input), GST_VIDEO_INFO_NAME (&filter->in_info),
-            GST_VIDEO_INFO_WIDTH (&filter->in_info), GST_VIDEO_INFO_HEIGHT (&filter->in_info),
-            GST_OBJECT_NAME (self)),
-        (NULL));
-    return GST_FLOW_ERROR;
-  }
-  if (!gst_deblurunet_frame_map (&out, &filter->out_info, output, GST_MAP_WRITE)) {
-    gst_video_frame_unmap (&in);
-    GST_ELEMENT_ERROR (self, RESOURCE, WRITE,
-        ("A buffer of %" G_GSIZE_FORMAT
-         " bytes, which the elements after %s gave, cannot take a frame of %s, %dx%d.",
-            gst_buffer_get_size (output), GST_OBJECT_NAME (self), GST_VIDEO_INFO_NAME (&filter->out_info),
-            GST_VIDEO_INFO_WIDTH (&filter->out_info), GST_VIDEO_INFO_HEIGHT (&filter->out_info)),
-        (NULL));
-    return GST_FLOW_ERROR;
-  }
-  result = transform_frame (filter, &in, &out);
-  if (result == GST_FLOW_OK)
-    tell_stats (self);
-  gst_video_frame_unmap (&out);
-  gst_video_frame_unmap (&in);
-  return result;
 }
 
 /* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory; where
@@ -554,17 +596,19 @@ query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query_)
 {
   GstDeblurunet *self = GST_DEBLURUNET (base);
   gboolean live, done;
-  GstClockTime least, most, processing;
+  GstClockTime least, most, ours;
 
+  if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query_))
+    hand_on (self, 0);
   done = GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->query (base, direction, query_);
   if (done && direction == GST_PAD_SRC && GST_QUERY_TYPE (query_) == GST_QUERY_LATENCY) {
     gst_query_parse_latency (query_, &live, &least, &most);
     GST_OBJECT_LOCK (self);
     self->live = live;
-    processing = self->processing;
+    ours = self->reported = latency (self);
     GST_OBJECT_UNLOCK (self);
-    gst_query_set_latency (query_, live, least + processing,
-        GST_CLOCK_TIME_IS_VALID (most) ? most + processing : GST_CLOCK_TIME_NONE);
+    gst_query_set_latency (
+        query_, live, least + ours, GST_CLOCK_TIME_IS_VALID (most) ? most + ours : GST_CLOCK_TIME_NONE);
   }
   return done;
 }
@@ -606,7 +650,10 @@ get_property (GObject *object, guint id, GValue *value, GParamSpec *spec)
 static void
 finalize (GObject *object)
 {
-  g_free (GST_DEBLURUNET (object)->settings.weights);
+  GstDeblurunet *self = GST_DEBLURUNET (object);
+
+  gst_deblurunet_queue_free (self->queue);
+  g_free (self->settings.weights);
   G_OBJECT_CLASS (gst_deblurunet_parent_class)->finalize (object);
 }
 
@@ -627,22 +674,28 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
       "The deblurunet authors");
   gst_element_class_add_static_pad_template (element_class, &sink_template);
   gst_element_class_add_static_pad_template (element_class, &src_template);
+  element_class->change_state = change_state;
   transform_class->start = start;
   transform_class->stop = stop;
   transform_class->before_transform = before_transform;
   transform_class->submit_input_buffer = submit_input_buffer;
+  transform_class->generate_output = generate_output;
+  transform_class->sink_event = sink_event;
+  transform_class->src_event = src_event;
+  transform_class->propose_allocation = propose_allocation;
   transform_class->decide_allocation = decide_allocation;
   transform_class->prepare_output_buffer = prepare_output_buffer;
-  transform_class->transform = transform;
+  /* Without a transform_frame the parent class would have it work in place. */
+  transform_class->transform_ip = NULL;
   transform_class->transform_caps = transform_caps;
   transform_class->transform_meta = transform_meta;
   transform_class->query = query;
   GST_VIDEO_FILTER_CLASS (klass)->set_info = set_info;
-  GST_VIDEO_FILTER_CLASS (klass)->transform_frame = transform_frame;
 }
 
 static void
 gst_deblurunet_init (GstDeblurunet *self)
 {
   gst_deblurunet_settings_init (&self->settings);
+  self->queue = gst_deblurunet_queue_new ();
 }

@@ -72,10 +72,29 @@ compare_get_type (void)
   return type;
 }
 
+#define GST_TYPE_DEBLURUNET_ON_LATE (on_late_get_type ())
+static GType
+on_late_get_type (void)
+{
+  static gsize type;
+  static const GEnumValue values[] = {
+    { GST_DEBLURUNET_ON_LATE_PROCESS, "Deblurred all the same", "process" },
+    { GST_DEBLURUNET_ON_LATE_PASSTHROUGH, "Handed on as they are, and so are those of the next second or longer",
+        "passthrough" },
+    { GST_DEBLURUNET_ON_LATE_DROP, "Dropped", "drop" },
+    { 0, NULL, NULL },
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDeblurunetOnLate", values));
+  return type;
+}
+
 void
 gst_deblurunet_settings_init (GstDeblurunetSettings *settings)
 {
-  *settings = (GstDeblurunetSettings){ .strength = 1, .split_position = 0.5 };
+  *settings = (GstDeblurunetSettings){ 
+    .strength = 1, .split_position = 0.5, .on_late = GST_DEBLURUNET_ON_LATE_PASSTHROUGH };
   du_session_options_init (&settings->session);
   du_deblurrer_options_init (&settings->tiles);
 }
@@ -134,10 +153,21 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   g_object_class_install_property (klass, PROP_SPLIT_POSITION,
       g_param_spec_double ("split-position", "Split position",
           "With compare=split, where the line stands: 0 = left border, 1 = right border", 0, 1, 0.5, live));
+  g_object_class_install_property (klass, PROP_ON_LATE,
+      g_param_spec_enum ("on-late", "On late",
+          "What becomes of frames that come too late to be shown, as the sink says (QoS): no frame does where the "
+          "sink has sync=false, or with qos=false. With passthrough, deblurring is tried again after a second, "
+          "then after longer and longer rests",
+          GST_TYPE_DEBLURUNET_ON_LATE, GST_DEBLURUNET_ON_LATE_PASSTHROUGH, playing));
+  g_object_class_install_property (klass, PROP_FRAMES_IN_FLIGHT,
+      g_param_spec_uint ("frames-in-flight", "Frames in flight",
+          "Frames that are deblurred in threads of their own while the elements before and after work on others; "
+          "0 = none. Each costs memory and, with a live source, a frame's duration of latency",
+          0, 16, 0, ready));
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
-          "Since the start: frames (deblurred), passed-through (strength 0 or GAP), late (dropped, too late "
-          "to be shown), tiles-per-frame, tiles-per-second; gather-ms, network-ms and scatter-ms of the last "
+          "Since the start: frames (deblurred), passed-through (strength 0, GAP or on-late), late (too late "
+          "to be shown), dropped (of these), tiles-per-frame, tiles-per-second; gather-ms, network-ms and scatter-ms of the last "
           "frame and their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why "
           "no better choice was taken), weights (path of the file in use), weights-name and weights-version "
           "(what its metadata call it; else the file's name, and the beginning of the SHA-256 of its values), "
@@ -153,6 +183,7 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_PRECISION, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_TILE_MODE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_COMPARE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_ON_LATE, 0);
 }
 
 gboolean
@@ -192,6 +223,12 @@ gst_deblurunet_settings_set (GstDeblurunetSettings *settings, guint id, const GV
     break;
   case PROP_SPLIT_POSITION:
     settings->split_position = g_value_get_double (value);
+    break;
+  case PROP_ON_LATE:
+    settings->on_late = g_value_get_enum (value);
+    break;
+  case PROP_FRAMES_IN_FLIGHT:
+    settings->frames_in_flight = g_value_get_uint (value);
     break;
   default:
     return FALSE;
@@ -235,6 +272,12 @@ gst_deblurunet_settings_get (const GstDeblurunetSettings *settings, guint id, GV
     break;
   case PROP_SPLIT_POSITION:
     g_value_set_double (value, settings->split_position);
+    break;
+  case PROP_ON_LATE:
+    g_value_set_enum (value, settings->on_late);
+    break;
+  case PROP_FRAMES_IN_FLIGHT:
+    g_value_set_uint (value, settings->frames_in_flight);
     break;
   default:
     return FALSE;

@@ -15,6 +15,14 @@ typedef enum
   GST_DEBLURUNET_COMPARE_SIDE_BY_SIDE,
 } GstDeblurunetCompare;
 
+/* What becomes of frames that come too late to be shown. */
+typedef enum
+{
+  GST_DEBLURUNET_ON_LATE_PROCESS,
+  GST_DEBLURUNET_ON_LATE_PASSTHROUGH,
+  GST_DEBLURUNET_ON_LATE_DROP,
+} GstDeblurunetOnLate;
+
 enum
 {
   PROP_0,
@@ -28,6 +36,8 @@ enum
   PROP_STRENGTH,
   PROP_COMPARE,
   PROP_SPLIT_POSITION,
+  PROP_ON_LATE,
+  PROP_FRAMES_IN_FLIGHT,
   PROP_STATS,
   PROP_STATS_INTERVAL,
 };
@@ -42,6 +52,8 @@ typedef struct
   double strength;
   GstDeblurunetCompare compare;
   double split_position;
+  GstDeblurunetOnLate on_late;
+  guint frames_in_flight;
 } GstDeblurunetSettings;
 
 void gst_deblurunet_settings_init (GstDeblurunetSettings *settings);

@@ -84,6 +84,7 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
       "frames", G_TYPE_UINT64, stats->frames,
       "passed-through", G_TYPE_UINT64, stats->passed_through,
       "late", G_TYPE_UINT64, stats->late,
+      "dropped", G_TYPE_UINT64, stats->dropped,
       "tiles-per-frame", G_TYPE_UINT, stats->tiles_per_frame,
       "tiles-per-second", G_TYPE_DOUBLE, per_second (stats->tiles, gst_deblurunet_times_sum (total)),
       "gather-ms", G_TYPE_DOUBLE, last->gather_ms,

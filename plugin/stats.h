@@ -17,7 +17,8 @@ typedef struct
 {
   guint64 frames; /* deblurred */
   guint64 passed_through;
-  guint64 late; /* dropped unprocessed, since they would have come too late to be shown */
+  guint64 late;    /* too late to be shown, whatever became of them */
+  guint64 dropped; /* of those */
   guint64 tiles;
   guint tiles_per_frame; /* of the last frame */
   GstDeblurunetTimes last, total;

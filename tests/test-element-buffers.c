@@ -499,68 +499,6 @@ test_eos (void)
   }
 }
 
-/* Frames that would come too late are dropped, counted, and told of on the bus; none where qos=false. */
-static void
-test_late (void)
-{
-  for (int qos = 0; qos < 2; qos++) {
-    Element element;
-    guint64 processed, dropped;
-
-    element_init (&element, identity);
-    g_object_set (element.element, "qos", qos, NULL);
-    element_play (&element, CAPS);
-    for (int i = 0; i < 5; i++) {
-      GstBuffer *buffer = random_buffer (i);
-
-      GST_BUFFER_PTS (buffer) = i * GST_SECOND;
-      g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
-      if (i == 0) /* the sink was 3.5 s late with it */
-        gst_harness_push_upstream_event (
-            element.harness, gst_event_new_qos (GST_QOS_TYPE_UNDERFLOW, 0.5, 7 * GST_SECOND / 2, 0));
-    }
-    g_assert_cmpuint (gst_harness_buffers_received (element.harness), ==, 5 - 3 * qos);
-    g_assert_cmpfloat (element_stat (&element, "late"), ==, 3 * qos);
-    g_assert_cmpfloat (element_stat (&element, "frames"), ==, 5 - 3 * qos);
-    for (guint i = 0; qos && i < 3; i++) {
-      g_autoptr (GstMessage) message = gst_bus_pop_filtered (element.bus, GST_MESSAGE_QOS);
-
-      g_assert_nonnull (message);
-      gst_message_parse_qos_stats (message, NULL, &processed, &dropped);
-      g_assert_cmpuint (dropped, ==, i + 1);
-    }
-    element_clear (&element);
-  }
-}
-
-/* LATENCY: upstream's and the measured time of a frame; a live pipeline is told to ask again. */
-static void
-test_latency (void)
-{
-  for (int live = 0; live < 2; live++) {
-    Element element;
-    GstClockTime before, after;
-    g_autoptr (GstMessage) message = NULL;
-
-    element_init (&element, identity);
-    element_play (&element, CAPS);
-    gst_harness_set_live (element.harness, live);
-    gst_harness_set_upstream_latency (element.harness, 10 * GST_MSECOND);
-    before = gst_harness_query_latency (element.harness);
-    g_assert_cmpuint (before, ==, 10 * GST_MSECOND);
-    for (int i = 0; i < 3; i++)
-      g_assert_cmpint (gst_harness_push (element.harness, random_buffer (i)), ==, GST_FLOW_OK);
-    after = gst_harness_query_latency (element.harness);
-    g_assert_cmpuint (after, >, before);
-    g_assert_cmpuint (after, <, 60 * GST_SECOND);
-    message = gst_bus_pop_filtered (element.bus, GST_MESSAGE_LATENCY);
-    g_assert_true (live || !message);
-    g_test_message ("%s: %" GST_TIME_FORMAT ", message: %d", live ? "live" : "not live",
-        GST_TIME_ARGS (after), message != NULL);
-    element_clear (&element);
-  }
-}
-
 int
 main (int argc, char **argv)
 {
@@ -577,8 +515,6 @@ main (int argc, char **argv)
   g_test_add_func ("/element/caps-changes", test_caps_changes);
   g_test_add_func ("/element/segments", test_segments);
   g_test_add_func ("/element/eos", test_eos);
-  g_test_add_func ("/element/late", test_late);
-  g_test_add_func ("/element/latency", test_latency);
   result = element_tests_run ();
   g_free (identity);
   return result;

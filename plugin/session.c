@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session.h"
+
+GST_DEBUG_CATEGORY_EXTERN (gst_deblurunet_debug);
+#define GST_CAT_DEFAULT gst_deblurunet_debug
+
+#define WEIGHTS_VARIABLE "DEBLURUNET_WEIGHTS"
+
+void
+gst_deblurunet_post_error (GstElement *element, const GError *error, gboolean fatal)
+{
+  GQuark domain = error->domain;
+  int code = error->code;
+
+  if (error->domain == DU_ERROR)
+    switch ((DuError) error->code) {
+    case DU_ERROR_NOT_FOUND:
+      domain = GST_RESOURCE_ERROR;
+      code = GST_RESOURCE_ERROR_NOT_FOUND;
+      break;
+    case DU_ERROR_OPEN:
+      domain = GST_RESOURCE_ERROR;
+      code = GST_RESOURCE_ERROR_OPEN_READ;
+      break;
+    case DU_ERROR_IO:
+      domain = GST_RESOURCE_ERROR;
+      code = GST_RESOURCE_ERROR_READ;
+      break;
+    case DU_ERROR_MEMORY:
+      domain = GST_RESOURCE_ERROR;
+      code = GST_RESOURCE_ERROR_NO_SPACE_LEFT;
+      break;
+    case DU_ERROR_FORMAT:
+      domain = GST_STREAM_ERROR;
+      code = GST_STREAM_ERROR_WRONG_TYPE;
+      break;
+    case DU_ERROR_UNAVAILABLE:
+      domain = GST_LIBRARY_ERROR;
+      code = GST_LIBRARY_ERROR_INIT;
+      break;
+    case DU_ERROR_ARGUMENT:
+      domain = GST_LIBRARY_ERROR;
+      code = GST_LIBRARY_ERROR_SETTINGS;
+      break;
+    case DU_ERROR_BACKEND:
+      domain = GST_LIBRARY_ERROR;
+      code = GST_LIBRARY_ERROR_FAILED;
+      break;
+    }
+  gst_element_message_full (element, fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, domain, code,
+      g_strdup (error->message), NULL, __FILE__, GST_FUNCTION, __LINE__);
+}
+
+/* The path to load; g_free. */
+static char *
+weights_path (const char *property)
+{
+  const char *variable = g_getenv (WEIGHTS_VARIABLE);
+
+  if (property)
+    return g_strdup (property);
+  return variable && *variable ? g_strdup (variable)
+                               : g_build_filename (DU_WEIGHTS_DIR, "deblurunet.safetensors", NULL);
+}
+
+DuSession *
+gst_deblurunet_session_open (
+    GstElement *element, const char *weights, const DuSessionOptions *options, GError **error)
+{
+  g_autofree char *path = weights_path (weights);
+  g_autoptr (DuModel) model = NULL;
+  g_autoptr (GError) problem = NULL;
+  DuSession *session = NULL;
+
+  model = du_model_load (path, &problem);
+  if (model)
+    session = du_session_open (model, options, &problem);
+  if (session) {
+    if (du_model_warning (model))
+      GST_ELEMENT_WARNING (element, STREAM, WRONG_TYPE, ("%s", du_model_warning (model)), (NULL));
+    if (du_session_note (session))
+      GST_ELEMENT_INFO (element, LIBRARY, INIT, ("%s", du_session_note (session)), (NULL));
+    GST_INFO_OBJECT (element, "%s on %s (%s), %s", path, du_session_backend (session),
+        du_session_device (session), du_session_precision (session));
+    return session;
+  }
+  if (!weights && g_error_matches (problem, DU_ERROR, DU_ERROR_NOT_FOUND))
+    g_set_error (error, DU_ERROR, DU_ERROR_NOT_FOUND,
+        "the default weights are not at %s: install deblurunet, or name a weights file by the property "
+        "'weights' or the environment variable " WEIGHTS_VARIABLE,
+        path);
+  else
+    g_propagate_error (error, g_steal_pointer (&problem));
+  return NULL;
+}
