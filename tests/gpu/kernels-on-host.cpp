@@ -4,6 +4,8 @@
 #include "cuda-on-host.h"
 
 #include "../../net/cuda/copies.cu"
+#include "../../net/cuda/loss.cu"
 #include "../../net/cuda/rows.cu"
 #include "../../net/cuda/sums.cu"
 #include "../../net/cuda/training.cu"
+#include "../../net/cuda/update.cu"

@@ -5,6 +5,7 @@
 #include "array.h"
 
 #include "../backend-case.h"
+#include "cpu.h"
 #include "cuda/kernels.h"
 #include "half.h"
 #include "onednn/loops.h"
@@ -644,6 +645,131 @@ test_normalise (void)
   for_all_cases (check_normalise);
 }
 
+/* ---- loss and update -------------------------------------------------------------------------------- */
+
+static void
+check_loss (DuLoss loss, int n, int height, int width, float lowest)
+{
+  const gsize count = (gsize) n * height * width * 3;
+  const Case c = { .e = { DU_TYPE_F32, n * height, width, loss } };
+  guint64 seed = 8;
+  g_autofree float *prediction = random_floats (&seed, DU_TYPE_F32, count);
+  g_autofree float *target = random_floats (&seed, DU_TYPE_F32, count), *gradient = g_new (float, count);
+  void *value = device_new (sizeof (double)),
+       *scratch = device_new (du_kernel_loss_scratch (loss, n, height, width));
+  double expected, got, largest = 0;
+  Array p, t, g;
+
+  for (gsize i = 0; i < count; i++) {
+    prediction[i] = MAX (prediction[i], lowest); /* equal values too */
+    target[i] = MAX (target[i], lowest);
+  }
+  array_init (&p, DU_TYPE_F32, prediction, count, 1);
+  array_init (&t, DU_TYPE_F32, target, count, 0);
+  array_init (&g, DU_TYPE_F32, NULL, count, 0);
+  du_kernel_loss (NULL, loss, 1e-3, n, height, width, p.at, t.at, g.at, value, scratch);
+  expected = du_loss (loss, 1e-3, n, height, width, 3, prediction, target, gradient);
+  device_read (&got, value, sizeof got);
+  if (!(fabs (got - expected) <= 1e-9 * fabs (expected)) && !(isnan (got) && isnan (expected)))
+    g_error (
+        "%s of %dx%dx%d is %.17g, should be %.17g", du_loss_name (loss), n, height, width, got, expected);
+  for (gsize i = 0; i < count; i++)
+    largest = MAX (largest, fabs (gradient[i]));
+  if (largest > 0) {
+    g_autofree float *values = array_read (&g);
+
+    for (gsize i = 0; i < count; i++)
+      if (!(fabs (values[i] - gradient[i]) <= 1e-6 * largest))
+        g_error ("gradient [%" G_GSIZE_FORMAT "] of %s of %dx%dx%d is %g, should be %g", i,
+            du_loss_name (loss), n, height, width, values[i], gradient[i]);
+    array_clear (&g);
+  } else {
+    expect (&c, du_loss_name (loss), &g, gradient, 0);
+  }
+  array_clear (&p);
+  array_clear (&t);
+  device_free (value);
+  device_free (scratch);
+}
+
+static void
+test_loss (void)
+{
+  static const int sizes[][3] = { { 1, 11, 11 }, { 2, 13, 57 }, { 3, 40, 12 }, { 1, 70, 90 } /* chunks */ };
+
+  for (DuLoss loss = DU_LOSS_MSE; loss <= DU_LOSS_LOG_MSE; loss++) {
+    for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+      check_loss (loss, sizes[i][0], sizes[i][1], sizes[i][2], 0);
+    check_loss (loss, 2, 12, 11, 2); /* all equal */
+    if (loss != DU_LOSS_SSIM)
+      check_loss (loss, 5, 1, 1, 0);
+  }
+}
+
+static void
+test_norm (void)
+{
+  static const gsize counts[] = { 1, 255, 256, 100003 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (counts); i++)
+    for (int way = 0; way < 3; way++) {
+      guint64 seed = 9;
+      g_autofree float *values = random_floats (&seed, DU_TYPE_F32, counts[i]);
+      void *norm = device_new (sizeof (double)), *scratch = device_new (du_kernel_norm_scratch (counts[i]));
+      double sum = 0, got;
+      Array a;
+
+      if (way == 1)
+        values[counts[i] / 2] = 1e30f; /* its square is no float */
+      if (way == 2)
+        values[counts[i] / 2] = counts[i] % 2 ? NAN : INFINITY;
+      for (gsize k = 0; k < counts[i]; k++)
+        sum += (double) values[k] * values[k];
+      array_init (&a, DU_TYPE_F32, values, counts[i], 1);
+      du_kernel_norm (NULL, a.at, counts[i], norm, scratch);
+      device_read (&got, norm, sizeof got);
+      if (way == 2 ? isfinite (got) : !(fabs (got - sqrt (sum)) <= 1e-9 * got))
+        g_error ("norm of %" G_GSIZE_FORMAT " values is %.17g, should be %.17g", counts[i], got, sqrt (sum));
+      array_clear (&a);
+      device_free (norm);
+      device_free (scratch);
+    }
+}
+
+static void
+test_update (void)
+{
+  const gsize count = 1003;
+  const Case c = { .e = { DU_TYPE_F32, 1, 1, count } };
+  DuCpuContext cpu = { 1 };
+  guint64 seed = 10;
+  float *values[4];
+  DuBuffer host[4];
+  Array arrays[4];
+  static const char *const names[] = { "parameters", "gradient", "first moment", "second moment" };
+
+  for (int i = 0; i < 4; i++) {
+    values[i] = random_floats (&seed, DU_TYPE_F32, count);
+    for (gsize k = 0; i == 3 && k < count; k++)
+      values[3][k] = fabsf (values[3][k]);
+    values[i][0] = i < 2 ? 0 : 1e-38f; /* moments that decay into denormals */
+    array_init (&arrays[i], DU_TYPE_F32, values[i], count, i);
+    host[i] = (DuBuffer){ DU_TYPE_F32, count, values[i] };
+  }
+  for (guint64 step = 1; step < 20; step += 6) {
+    const DuAdam adam = { 1e-2, 0.9, 0.999, 1e-7, step, 0.5 };
+
+    du_kernel_adam (NULL, &adam, count, arrays[0].at, arrays[1].at, arrays[2].at, arrays[3].at);
+    du_cpu_adam ((DuContext *) &cpu, &adam, count, &host[0], &host[1], &host[2], &host[3], NULL);
+    du_kernel_blend (NULL, 0.75, arrays[2].at, arrays[0].at, count - 1);
+    du_cpu_blend ((DuContext *) &cpu, 0.75, &host[2], 0, &host[0], 0, count - 1, NULL);
+  }
+  for (int i = 0; i < 4; i++) {
+    expect (&c, names[i], &arrays[i], values[i], 1e-6);
+    g_free (values[i]);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -662,5 +788,8 @@ main (int argc, char **argv)
   g_test_add_func ("/kernels/head", test_head);
   g_test_add_func ("/kernels/relu", test_relu);
   g_test_add_func ("/kernels/normalise", test_normalise);
+  g_test_add_func ("/kernels/loss", test_loss);
+  g_test_add_func ("/kernels/norm", test_norm);
+  g_test_add_func ("/kernels/update", test_update);
   return g_test_run ();
 }
