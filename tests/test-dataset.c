@@ -214,6 +214,47 @@ test_loader (void)
       }
 }
 
+/* A recipe: the loader gives the same again whatever its threads; without 4:2:0 the target is the picture's. */
+static void
+test_degrade (void)
+{
+  g_autoptr (Dataset) dataset = open_material ();
+  g_autoptr (Degrade) degrade
+      = degrade_parse ("blur=7:1 > noise=gauss:3 ; none ; 2 jpeg=quality:50 ; 2 yuv420", NULL);
+  DatasetOrder order = { 9, 2, TRUE, TRUE, CROP, CROP, .degrade = degrade };
+  enum { N = 8, BATCHES = 6, COUNT = 3 * CROP * CROP };
+  g_autofree float *input = g_new (float, N * COUNT), *target = g_new (float, N * COUNT);
+  guint whole = 0, equal = 0;
+
+  g_assert_nonnull (degrade);
+  for (int threads = 0; threads < 4; threads++) {
+    g_autoptr (Loader) loader = loader_new (dataset, &order, 3, N, BATCHES, threads);
+    const float *a, *b;
+    const DatasetItem *items;
+    g_autoptr (GError) error = NULL;
+
+    for (guint batch = 0; batch < BATCHES; batch++) {
+      loader_next (loader, &a, &b, &items, &error);
+      g_assert_no_error (error);
+      g_assert_true (dataset_batch (dataset, &order, 3 + batch * N, N, input, target, NULL, NULL));
+      g_assert_cmpmem (a, N * COUNT * sizeof *a, input, N * COUNT * sizeof *input);
+      g_assert_cmpmem (b, N * COUNT * sizeof *b, target, N * COUNT * sizeof *target);
+      for (int i = 0; threads == 0 && i < N; i++) {
+        int number = items[i].name[1] - '0', flips = 0, top, left;
+
+        g_assert_cmpint (items[i].kernel, ==, -1);
+        equal += memcmp (input + i * COUNT, target + i * COUNT, COUNT * sizeof *input) == 0;
+        while (flips < 4 && !find (pictures[number], target + i * COUNT, flips, &top, &left))
+          flips++;
+        whole += flips < 4;
+      }
+    }
+  }
+  /* A third has no 4:2:0; none and 4:2:0 alone, half of all, are equal to their targets. */
+  if (whole < 8 || whole > 26 || equal < 14 || equal > 36)
+    g_error ("%u of %u targets are the pictures', %u equal the input", whole, N * BATCHES, equal);
+}
+
 /* Crops that do not fit, no samples. */
 static void
 test_refused (void)
@@ -406,6 +447,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/whole", test_whole);
   g_test_add_func ("/dataset/order", test_order);
   g_test_add_func ("/dataset/loader", test_loader);
+  g_test_add_func ("/dataset/degrade", test_degrade);
   g_test_add_func ("/dataset/refused", test_refused);
   g_test_add_func ("/dataset/pairs", test_pairs);
   g_test_add_func ("/dataset/sharp-half", test_sharp_half);

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "folder.h"
 #include "checkpoint.h"
+#include "degrade.h"
 #include "media.h"
 
 #include <fcntl.h>
@@ -291,6 +292,49 @@ test_on_the_fly_and_eval (void)
   g_assert_nonnull (strstr (csv, "least-"));
 }
 
+/* A recipe with a codec: validated by its conditions, kept in the weights, and the same after a break. */
+static void
+test_degrade (void)
+{
+  static const char train[] = "3 blur=7:1 ; blur=sigma:0.5..2 > noise=gauss:0..3 > h264=crf:20..30,gop:3";
+  g_autofree char *whole = folder ("recipe"), *broken = folder ("recipe-broken"), *csv = NULL;
+  g_autofree char *path = g_build_filename (whole, "weights.safetensors", NULL);
+  g_autofree char *file = g_build_filename (base, "recipe.txt", NULL);
+  g_autoptr (Degrade) recipe = degrade_parse (train, NULL);
+  g_autofree char *arguments = g_strdup_printf ("fit --on-the-fly %s --degrade=%s --val-degrade='h264=crf:40,gop:2' "
+      "--val-split=0.5 --kernels=7:1 " NETWORK "--backend=cpu --batch=2 --steps-per-epoch=3 --crop=32x32 --precise-bn=1 "
+      "--train-metrics=1", sharp_only, file);
+  g_auto (Result) result = { 0 }, first = { 0 }, again = { 0 }, other = { 0 };
+  g_autoptr (DuModel) model = NULL;
+  g_autoptr (GError) error = NULL;
+
+  g_assert_nonnull (recipe);
+  if (!degrade_check (recipe, &error)) {
+    g_test_skip (error->message);
+    return;
+  }
+  g_assert_true (g_file_set_contents (file, train, -1, NULL));
+  result = run (NULL, "%s -o %s --epochs=2", arguments, whole);
+  assert_code (result, EXIT_DONE);
+  assert_says (&result, "[h264=crf:40,gop:2: ");
+  csv = read_file (whole, "history.csv", NULL);
+  g_assert_nonnull (strstr (csv, ",val_psnr_7x7_sigma1,val_psnr_blurred_7x7_sigma1,val_psnr_h264_crf_40_gop_2,"));
+  model = du_model_load (path, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr (du_model_metadata (model, "recipe"), ==, train);
+  g_assert_nonnull (du_model_metadata (model, "validation_psnr_h264_crf_40_gop_2"));
+
+  first = run (NULL, "%s -o %s --epochs=1", arguments, broken);
+  assert_code (first, EXIT_DONE);
+  g_assert_true (g_file_set_contents (file, "none", -1, NULL)); /* the run keeps what the file said */
+  again = run (NULL, "fit -o %s --resume --epochs=2", broken);
+  assert_code (again, EXIT_DONE);
+  assert_equal_runs (whole, broken);
+  other = run (NULL, "fit -o %s --resume --epochs=3 --degrade=%s", broken, file);
+  assert_code (other, EXIT_USAGE);
+  assert_says (&other, "--degrade=none");
+}
+
 /* Killed at any moment, taken up again: the same in the end. Checkpoints after every step. */
 static void
 interrupt (const char *name, int signal_number, int code)
@@ -394,6 +438,10 @@ test_usage (void)
     { "fit DATA -o NEW --kernels=4:1", EXIT_USAGE, "odd size" },
     { "fit DATA -o NEW --kernels=1:1,3:1,5:1,7:1,9:1,11:1,13:1,15:1,1:2,3:2,5:2,7:2,9:2,11:2,13:2,15:2,3:3",
         EXIT_USAGE, "at most 16" },
+    { "fit DATA -o NEW --degrade=none", EXIT_USAGE, "--on-the-fly" },
+    { "fit DATA -o NEW --on-the-fly --degrade=smear=3", EXIT_USAGE, "--degrade: degradations: in 'smear=3'" },
+    { "fit DATA -o NEW '--val-degrade=none;none;none;none;none;none;none;none;none;none;none;none;none;none'",
+        EXIT_USAGE, "17 kernels and chains" },
     { "fit DATA -o NEW --nonsense", EXIT_USAGE, "nonsense" },
     { "fit DATA/sharp -o NEW", EXIT_DATA, "--on-the-fly" },
     { "fit DATA/nowhere -o NEW --on-the-fly", EXIT_DATA, "nowhere" },
@@ -578,6 +626,7 @@ main (int argc, char **argv)
   make_data ();
   g_test_add_func ("/fit/run", test_run);
   g_test_add_func ("/fit/on-the-fly-and-eval", test_on_the_fly_and_eval);
+  g_test_add_func ("/fit/degrade", test_degrade);
   g_test_add_func ("/fit/kill", test_kill);
   g_test_add_func ("/fit/interrupt", test_interrupt);
   g_test_add_func ("/fit/terminate", test_terminate);

@@ -9,6 +9,7 @@
 #include "random.h"
 
 #include <glib/gstdio.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -122,7 +123,8 @@ test_exit_codes (void)
     { "info missing.safetensors", EXIT_WEIGHTS }, { "info in/00.png", EXIT_WEIGHTS },
     { "synth", EXIT_USAGE }, { "synth in", EXIT_USAGE }, { "synth --kernels=4:1 in x", EXIT_USAGE },
     { "synth --size=8x8 in x", EXIT_USAGE }, { "synth --every=0 in x", EXIT_USAGE },
-    { "synth --fit=bend in x", EXIT_USAGE }, { "synth missing.png x1", EXIT_DATA },
+    { "synth --fit=bend in x", EXIT_USAGE }, { "synth --degrade=smear in x", EXIT_USAGE },
+    { "synth --degrade=none --all-kernels in x", EXIT_USAGE }, { "synth missing.png x1", EXIT_DATA },
     { "synth --max-bad=0 in missing.png x2", EXIT_DATA }, { "synth in in/00.png/x", EXIT_IO },
     { "synth in /dev/null/x", EXIT_IO },
   };
@@ -180,6 +182,44 @@ test_all_kernels (void)
   g_assert_cmpint (run ("synth --all-kernels --kernels=5:0.8,9:2 --size=64x80 --fit=crop in all"), ==, EXIT_DONE);
   g_assert_cmpuint (count_files ("all/sharp"), ==, 2 * PICTURES);
   g_assert_cmpuint (count_files ("all/blur"), ==, 2 * PICTURES);
+}
+
+/* A recipe goes into the manifest, and each pair's draws with it; the same again to the byte. */
+static void
+test_degrade (void)
+{
+  static const char recipe[] = "2 blur=7:1 > yuv420 ; noise=gauss:2..8 ; jpeg=quality:40..60";
+  static const char *const drawn[] = { "blur=7:1 > yuv420", "noise=gauss:", "jpeg=quality:" };
+  g_autofree char *line = g_strdup_printf ("synth --size=64x80 --degrade='%s' in recipe", recipe);
+  g_autofree char *again = g_strdup_printf ("synth --size=64x80 --threads=1 --degrade='%s' in recipe-again", recipe);
+  g_autofree char *path = g_build_filename (folder, "recipe", "manifest.json", NULL);
+  g_autoptr (Degrade) degrade = degrade_parse (recipe, NULL);
+  g_autoptr (GError) error = NULL;
+  json_t *root, *pair;
+  guint seen = 0;
+  size_t i;
+
+  g_assert_nonnull (degrade);
+  if (!degrade_check (degrade, &error)) {
+    g_test_skip (error->message);
+    return;
+  }
+  g_assert_cmpint (run (line), ==, EXIT_DONE);
+  g_assert_cmpint (run (again), ==, EXIT_DONE);
+  expect_equal ("recipe", "recipe-again");
+  g_assert_cmpint (run ("synth --size=64x80 --degrade=none in recipe"), ==, EXIT_DATA);
+  root = json_load_file (path, 0, NULL);
+  g_assert_cmpstr (json_string_value (json_object_get (json_object_get (root, "options"), "recipe")), ==, recipe);
+  g_assert_cmpuint (json_array_size (json_object_get (root, "pairs")), ==, PICTURES);
+  json_array_foreach (json_object_get (root, "pairs"), i, pair) {
+    const char *text = json_string_value (json_object_get (pair, "degradation"));
+
+    for (guint k = 0; k < G_N_ELEMENTS (drawn); k++)
+      seen |= g_str_has_prefix (text, drawn[k]) ? 1u << k : 0;
+    g_assert_null (json_object_get (pair, "sigma"));
+  }
+  g_assert_cmphex (seen, ==, 7);
+  json_decref (root);
 }
 
 static void
@@ -296,6 +336,7 @@ main (int argc, char **argv)
   g_test_add_func ("/synth-command/exit-codes", test_exit_codes);
   g_test_add_func ("/synth-command/pairs", test_pairs);
   g_test_add_func ("/synth-command/all-kernels", test_all_kernels);
+  g_test_add_func ("/synth-command/degrade", test_degrade);
   g_test_add_func ("/synth-command/video", test_video);
   g_test_add_func ("/synth-command/signals", test_signals);
   g_test_add_func ("/synth-command/full", test_full);
