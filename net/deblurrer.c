@@ -22,6 +22,7 @@ struct _DuDeblurrer
   DuFrameKind kind;
   DuTilePlan plan;
   int tiles, batch;
+  const int *cancel; /* the caller's, or NULL */
 
   float *input, *output; /* [batch, tile height, tile width, 3] */
   float *rows, *columns; /* weights of a tile's lines, and of its columns three times each */
@@ -144,6 +145,12 @@ du_deblurrer_set_session (DuDeblurrer *deblurrer, DuSession *session)
   deblurrer->data = session;
 }
 
+void
+du_deblurrer_set_cancel (DuDeblurrer *deblurrer, const int *cancel)
+{
+  deblurrer->cancel = cancel;
+}
+
 gsize
 du_deblurrer_memory (const DuDeblurrer *deblurrer)
 {
@@ -216,6 +223,10 @@ process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, float strength
     int n = MIN (deblurrer->batch, deblurrer->tiles - first);
     gint64 start = g_get_monotonic_time ();
 
+    if (deblurrer->cancel && g_atomic_int_get (deblurrer->cancel)) {
+      g_set_error (error, DU_ERROR, DU_ERROR_CANCELLED, "cancelled");
+      return FALSE;
+    }
     for (int i = 0; i < n; i++)
       gather_tile (deblurrer, in, first + i, deblurrer->input + i * tile_floats);
     stats->gather_ms += milliseconds_since (start);

@@ -29,6 +29,7 @@ typedef enum
   DU_ERROR_MEMORY,      /* not enough memory */
   DU_ERROR_UNAVAILABLE, /* the back end or the precision cannot work on this machine */
   DU_ERROR_BACKEND,     /* a call of the back end's library failed */
+  DU_ERROR_CANCELLED,   /* the caller wanted no more of it */
 } DuError;
 
 DU_API GQuark du_error_quark (void);
@@ -288,6 +289,10 @@ DU_API DuDeblurrer *du_deblurrer_new (DuSession *session, const DuFrameInfo *inf
 DU_API void du_deblurrer_free (DuDeblurrer *deblurrer);
 /* Another session from the next frame on; a reference is taken. */
 DU_API void du_deblurrer_set_session (DuDeblurrer *deblurrer, DuSession *session);
+/* cancel: NULL, or the caller's, which any thread may set to something else than 0 with g_atomic_int_set():
+ * du_deblurrer_process() then goes on no further than to the end of the batch at hand, and fails with
+ * DU_ERROR_CANCELLED. To stay where it is as long as it is set here. */
+DU_API void du_deblurrer_set_cancel (DuDeblurrer *deblurrer, const int *cancel);
 /* out = in + strength * (network (in) - in), in the source's own format; strength in [0,1], and 0 copies
  * every sample bit for bit. Alpha and padding samples are copied. in and out do not overlap. On error
  * out's content is undefined. */

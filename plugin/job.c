@@ -50,13 +50,19 @@ deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame 
     DuFrame from, to;
     DuDeblurrer *deblurrer;
     DuDeblurrerStats stats;
+    gboolean ok;
 
     if (gst_deblurunet_picture_height (GST_VIDEO_FRAME_HEIGHT (in), i) == 0)
       continue;
     gst_deblurunet_frame_planes (in, i, &from);
     gst_deblurunet_frame_planes (out, i, &to);
     deblurrer = get_deblurrer (engine, job, i, error);
-    if (!deblurrer || !du_deblurrer_process (deblurrer, &from, &to, job->strength, error))
+    if (!deblurrer)
+      return FALSE;
+    du_deblurrer_set_cancel (deblurrer, &job->abandoned);
+    ok = du_deblurrer_process (deblurrer, &from, &to, job->strength, error);
+    du_deblurrer_set_cancel (deblurrer, NULL);
+    if (!ok)
       return FALSE;
     du_deblurrer_get_stats (deblurrer, &stats);
     job->n_tiles += stats.tiles_per_frame;

@@ -28,7 +28,8 @@ typedef struct
   GstDeblurunetTimes times;
 
   /* The queue's own: */
-  gboolean done, abandoned;
+  gboolean done;  /* under its lock */
+  int abandoned; /* nobody waits for it any more; atomic */
 } GstDeblurunetJob;
 
 /* What one thread deblurs frames with, made when first needed. All zero at the beginning. */

@@ -37,29 +37,32 @@ gst_deblurunet_queue_free (GstDeblurunetQueue *queue)
   g_free (queue);
 }
 
+/* Runs a job that is among the queue's. The lock is held before and after, not while it runs. */
+static void
+run (GstDeblurunetQueue *queue, GstDeblurunetJob *job, GstDeblurunetEngine *engine)
+{
+  g_mutex_unlock (&queue->lock);
+  gst_deblurunet_job_run (job, engine);
+  g_mutex_lock (&queue->lock);
+  job->done = TRUE;
+  if (job->abandoned)
+    gst_deblurunet_job_free (job);
+  else
+    g_cond_broadcast (&queue->done);
+}
+
 static gpointer
 work (gpointer data)
 {
   GstDeblurunetQueue *queue = data;
   GstDeblurunetEngine engine = { 0 };
-  GstDeblurunetJob *job;
 
   g_mutex_lock (&queue->lock);
-  for (;;) {
-    while (!queue->stopping && !queue->waiting.length)
-      g_cond_wait (&queue->waits, &queue->lock);
-    if (queue->stopping)
-      break;
-    job = g_queue_pop_head (&queue->waiting);
-    g_mutex_unlock (&queue->lock);
-    gst_deblurunet_job_run (job, &engine);
-    g_mutex_lock (&queue->lock);
-    job->done = TRUE;
-    if (job->abandoned)
-      gst_deblurunet_job_free (job);
+  while (!queue->stopping)
+    if (queue->waiting.length)
+      run (queue, g_queue_pop_head (&queue->waiting), &engine);
     else
-      g_cond_broadcast (&queue->done);
-  }
+      g_cond_wait (&queue->waits, &queue->lock);
   g_mutex_unlock (&queue->lock);
   gst_deblurunet_engine_clear (&engine);
   return NULL;
@@ -99,7 +102,7 @@ gst_deblurunet_queue_stop (GstDeblurunetQueue *queue)
   queue->stopping = FALSE;
 }
 
-/* The lock is held. A thread that runs a job frees it when it is through. */
+/* The lock is held. What runs ends early, and its thread frees it. */
 static void
 drop_all (GstDeblurunetQueue *queue)
 {
@@ -109,7 +112,7 @@ drop_all (GstDeblurunetQueue *queue)
     if (job->done || g_queue_remove (&queue->waiting, job))
       gst_deblurunet_job_free (job);
     else
-      job->abandoned = TRUE;
+      g_atomic_int_set (&job->abandoned, TRUE);
 }
 
 void
@@ -134,17 +137,14 @@ gst_deblurunet_queue_clear (GstDeblurunetQueue *queue)
 void
 gst_deblurunet_queue_push (GstDeblurunetQueue *queue, GstDeblurunetJob *job)
 {
-  gboolean run_here = queue->threads->len == 0 || job->input == job->output;
-
-  if (run_here)
-    gst_deblurunet_job_run (job, &queue->engine);
   g_mutex_lock (&queue->lock);
-  job->done = run_here;
   if (queue->flushing) {
     gst_deblurunet_job_free (job);
   } else {
     g_queue_push_tail (&queue->jobs, job);
-    if (!run_here) {
+    if (queue->threads->len == 0 || job->input == job->output) {
+      run (queue, job, &queue->engine);
+    } else {
       g_queue_push_tail (&queue->waiting, job);
       g_cond_signal (&queue->waits);
     }

@@ -14,14 +14,14 @@ typedef struct _GstDeblurunetQueue GstDeblurunetQueue;
 GstDeblurunetQueue *gst_deblurunet_queue_new (void);
 void gst_deblurunet_queue_free (GstDeblurunetQueue *queue);
 
-/* With so many threads that each run a job; 0: gst_deblurunet_queue_push() runs it. FALSE where the system
+/* With so many threads that each run a job at a time; 0: gst_deblurunet_queue_push() runs it. FALSE where the system
  * gives no more threads. */
 gboolean gst_deblurunet_queue_start (GstDeblurunetQueue *queue, guint threads, GError **error);
 /* Drops all jobs and ends the threads once they are through with those that they run. */
 void gst_deblurunet_queue_stop (GstDeblurunetQueue *queue);
 
 /* Flushing: what waits in gst_deblurunet_queue_pop() is woken, jobs are dropped, and so are those that are
- * pushed. Does not wait for jobs that run. */
+ * pushed. Does not wait for jobs that run; they end early. */
 void gst_deblurunet_queue_set_flushing (GstDeblurunetQueue *queue, gboolean flushing);
 /* Drops all jobs. */
 void gst_deblurunet_queue_clear (GstDeblurunetQueue *queue);

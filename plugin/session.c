@@ -43,6 +43,7 @@ gst_deblurunet_post_error (GstElement *element, const GError *error, gboolean fa
       code = GST_LIBRARY_ERROR_SETTINGS;
       break;
     case DU_ERROR_BACKEND:
+    case DU_ERROR_CANCELLED:
       domain = GST_LIBRARY_ERROR;
       code = GST_LIBRARY_ERROR_FAILED;
       break;

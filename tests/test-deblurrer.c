@@ -287,6 +287,43 @@ test_broken_numbers (void)
   }
 }
 
+/* The caller's flag, set while the third of seven batches is in the network. */
+static gboolean
+cancelling (gpointer data, int n, int height, int width, const float *input, float *output, GError **error)
+{
+  int *counts = data; /* cancel, calls */
+
+  (void) error;
+  if (++counts[1] == 3)
+    g_atomic_int_set (&counts[0], TRUE);
+  memcpy (output, input, (gsize) n * height * width * 3 * sizeof *output);
+  return TRUE;
+}
+
+static void
+test_cancel (void)
+{
+  DuFrameInfo info = make_info (DU_FORMAT_NV12, 203, 101);
+  DuDeblurrerOptions options = { 16, 5 };
+  int counts[2] = { FALSE, 0 };
+  g_autoptr (DuDeblurrer) deblurrer
+      = du_deblurrer_new_with_forward (cancelling, counts, &info, &options, 32, 48, NULL);
+  g_autoptr (GError) error = NULL;
+  Pair pair;
+
+  pair_init (&pair, &info, 3);
+  du_deblurrer_set_cancel (deblurrer, &counts[0]);
+  g_assert_false (du_deblurrer_process (deblurrer, &pair.in.frame, &pair.out.frame, 1, &error));
+  g_assert_error (error, DU_ERROR, DU_ERROR_CANCELLED);
+  g_assert_cmpint (counts[1], ==, 3);
+  g_clear_error (&error);
+  counts[0] = FALSE;
+  g_assert_true (du_deblurrer_process (deblurrer, &pair.in.frame, &pair.out.frame, 1, &error));
+  g_assert_cmpint (counts[1], >, 6);
+  test_frame_check_equal (&pair.in, &pair.out, "after it was cancelled");
+  pair_clear (&pair);
+}
+
 static void
 test_failing_network (void)
 {
@@ -481,6 +518,7 @@ main (int argc, char **argv)
   g_test_add_func ("/deblurrer/batch", test_batch);
   g_test_add_func ("/deblurrer/broken-numbers", test_broken_numbers);
   g_test_add_func ("/deblurrer/failing-network", test_failing_network);
+  g_test_add_func ("/deblurrer/cancel", test_cancel);
   g_test_add_func ("/deblurrer/session", test_session);
   g_test_add_func ("/deblurrer/large", test_large);
   return g_test_run ();

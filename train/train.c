@@ -25,6 +25,7 @@ exit_code_of (const GError *error)
       return EXIT_WEIGHTS;
     case DU_ERROR_IO:
     case DU_ERROR_MEMORY:
+    case DU_ERROR_CANCELLED:
       return EXIT_IO;
     case DU_ERROR_UNAVAILABLE:
     case DU_ERROR_BACKEND:
