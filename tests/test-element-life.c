@@ -11,6 +11,16 @@
 
 static char *identity;
 
+/* In PLAYING, with so many frames in flight, and tiles as small as the frames. */
+static void
+start_element (Element *element, const char *caps, guint frames_in_flight)
+{
+  element_init (element, identity);
+  gst_util_set_object_arg (G_OBJECT (element->element), "tile-mode", "balanced");
+  g_object_set (element->element, "frames-in-flight", frames_in_flight, NULL);
+  element_play (element, caps);
+}
+
 static int
 cycles (int usual)
 {
@@ -37,8 +47,11 @@ static void
 push_frames (GstHarness *harness, int n)
 {
   for (int i = 0; i < n; i++) {
+    GstBuffer *buffer;
+
     g_assert_cmpint (gst_harness_push (harness, new_buffer ()), ==, GST_FLOW_OK);
-    gst_buffer_unref (gst_harness_pull (harness));
+    while ((buffer = gst_harness_try_pull (harness)))
+      gst_buffer_unref (buffer);
   }
 }
 
@@ -61,8 +74,7 @@ test_states (void)
   gsize resident = 0;
   Element element;
 
-  element_init (&element, identity);
-  element_play (&element, CAPS);
+  start_element (&element, CAPS, 2);
   for (int i = 0; i < n; i++) {
     GstSegment segment;
 
@@ -81,9 +93,8 @@ test_states (void)
   element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
   element_clear (&element);
   for (int i = 0; i < n; i++) {
-    element_init (&element, identity);
-    element_play (&element, CAPS);
-    push_frames (element.harness, 1);
+    start_element (&element, CAPS, i % 3);
+    push_frames (element.harness, 1 + i % 5);
     element_clear (&element);
     if (i == warm)
       resident = element_resident ();
@@ -100,8 +111,7 @@ test_many_frames (void)
   gsize resident = 0;
   Element element;
 
-  element_init (&element, identity);
-  element_play (&element, NULL);
+  start_element (&element, NULL, 1);
   for (int i = 0; i < n; i++) {
     gst_harness_set_src_caps_str (element.harness, caps[i / 3 % 2]);
     if (i % 10 == 0)
@@ -111,6 +121,7 @@ test_many_frames (void)
       resident = element_resident ();
   }
   check_growth ("frames", resident, 2048);
+  gst_harness_push_event (element.harness, gst_event_new_eos ());
   g_assert_cmpfloat (element_stat (&element, "frames"), ==, n);
   element_clear (&element);
 }
@@ -127,8 +138,7 @@ test_swaps (void)
   Element element;
 
   g_assert_true (g_file_get_contents (wide, &data, &size, NULL));
-  element_init (&element, identity);
-  element_play (&element, CAPS);
+  start_element (&element, CAPS, 1);
   for (int i = 0; i < n; i++) {
     g_assert_true (g_file_set_contents (path, data, size, NULL));
     g_object_set (element.element, "weights", path, NULL);
@@ -164,7 +174,7 @@ test_sharing (void)
 typedef struct
 {
   GstHarness *harness;
-  guint limit, pushed, flushed; /* frames */
+  guint limit, tried, pushed, flushed; /* frames; the n-th tried has the offset n */
   int stop;
   GMutex lock; /* held while a frame or an event that is in order with frames is pushed */
 } Pusher;
@@ -175,10 +185,12 @@ push_many (gpointer data)
   Pusher *pusher = data;
 
   while (pusher->pushed < pusher->limit && !g_atomic_int_get (&pusher->stop)) {
+    GstBuffer *buffer = new_buffer ();
     GstFlowReturn flow;
 
+    GST_BUFFER_OFFSET (buffer) = ++pusher->tried;
     g_mutex_lock (&pusher->lock);
-    flow = gst_harness_push (pusher->harness, new_buffer ());
+    flow = gst_harness_push (pusher->harness, buffer);
     g_mutex_unlock (&pusher->lock);
     if (flow == GST_FLOW_OK)
       pusher->pushed++;
@@ -190,40 +202,50 @@ push_many (gpointer data)
   return NULL;
 }
 
-/* Flushes from another thread, without pause: what is not flushed comes out. */
+/* Flushes from another thread, without pause: what is not flushed comes out, in order. */
 static void
 test_flushes (void)
 {
-  Element element;
-  Pusher pusher = { .limit = G_MAXUINT };
-  GThread *thread;
-  GstSegment segment;
+  for (guint in_flight = 0; in_flight < 4; in_flight += 3) {
+    Element element;
+    Pusher pusher = { .limit = G_MAXUINT };
+    GThread *thread;
+    GstSegment segment;
+    GstBuffer *buffer;
+    guint64 last = 0;
 
-  element_init (&element, identity);
-  element_play (&element, CAPS);
-  pusher.harness = element.harness;
-  gst_segment_init (&segment, GST_FORMAT_TIME);
-  thread = g_thread_new ("push", push_many, &pusher);
-  for (int i = 0; i < 70; i++) {
-    gst_harness_push_event (element.harness, gst_event_new_flush_start ());
-    g_usleep (i % 3 * 500);
-    g_mutex_lock (&pusher.lock);
-    gst_harness_push_event (element.harness, gst_event_new_flush_stop (TRUE));
-    gst_harness_push_event (element.harness, gst_event_new_segment (&segment));
-    g_mutex_unlock (&pusher.lock);
-    g_usleep (i % 7 * 20000);
+    start_element (&element, CAPS, in_flight);
+    pusher.harness = element.harness;
+    gst_segment_init (&segment, GST_FORMAT_TIME);
+    thread = g_thread_new ("push", push_many, &pusher);
+    for (int i = 0; i < 40; i++) {
+      gst_harness_push_event (element.harness, gst_event_new_flush_start ());
+      g_usleep (i % 3 * 500);
+      g_mutex_lock (&pusher.lock);
+      gst_harness_push_event (element.harness, gst_event_new_flush_stop (TRUE));
+      gst_harness_push_event (element.harness, gst_event_new_segment (&segment));
+      g_mutex_unlock (&pusher.lock);
+      g_usleep (i % 7 * 3000);
+    }
+    g_atomic_int_set (&pusher.stop, TRUE);
+    g_thread_join (thread);
+    g_test_message ("%u in flight: %u frames pushed, %u flushed", in_flight, pusher.pushed, pusher.flushed);
+    g_assert_cmpuint (pusher.pushed, >, 0);
+    g_assert_cmpuint (pusher.flushed, >, 0);
+    g_assert_cmpuint (gst_harness_buffers_received (element.harness), <=, pusher.pushed);
+    element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+    buffer = new_buffer ();
+    GST_BUFFER_OFFSET (buffer) = ++pusher.tried;
+    g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
+    gst_harness_push_event (element.harness, gst_event_new_eos ());
+    while ((buffer = gst_harness_try_pull (element.harness))) {
+      g_assert_cmpuint (GST_BUFFER_OFFSET (buffer), >, last);
+      last = GST_BUFFER_OFFSET (buffer);
+      gst_buffer_unref (buffer);
+    }
+    g_assert_cmpuint (last, ==, pusher.tried);
+    element_clear (&element);
   }
-  g_atomic_int_set (&pusher.stop, TRUE);
-  g_thread_join (thread);
-  g_test_message ("%u frames pushed, %u flushed", pusher.pushed, pusher.flushed);
-  g_assert_cmpuint (pusher.pushed, >, 0);
-  g_assert_cmpuint (pusher.flushed, >, 0);
-  g_assert_cmpuint (gst_harness_buffers_received (element.harness), <=, pusher.pushed);
-  element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
-  while (gst_harness_buffers_in_queue (element.harness))
-    gst_buffer_unref (gst_harness_pull (element.harness));
-  push_frames (element.harness, 1);
-  element_clear (&element);
 }
 
 /* Every property set and read from another thread while frames flow: N in, N out. */
@@ -235,8 +257,7 @@ test_properties (void)
   Pusher pusher = { .limit = 60 };
   GThread *thread;
 
-  element_init (&element, identity);
-  element_play (&element, CAPS);
+  start_element (&element, CAPS, 2);
   pusher.harness = element.harness;
   thread = g_thread_new ("push", push_many, &pusher);
   for (int i = 0; i < 400; i++) {
@@ -254,6 +275,7 @@ test_properties (void)
     g_usleep (500);
   }
   g_thread_join (thread);
+  gst_harness_push_event (element.harness, gst_event_new_eos ());
   g_assert_cmpuint (pusher.pushed, ==, 60);
   g_assert_cmpuint (gst_harness_buffers_received (element.harness), ==, 60);
   g_assert_cmpfloat (element_stat (&element, "frames") + element_stat (&element, "passed-through"), ==, 60);
@@ -282,8 +304,7 @@ test_stop_at_work (void)
     Element element;
     GThread *thread;
 
-    element_init (&element, identity);
-    element_play (&element, CAPS);
+    start_element (&element, CAPS, i / 2 % 2 * 2);
     thread = g_thread_new ("push", push_until_stopped, element.harness);
     g_usleep (5000 * i);
     if (i % 2)
