@@ -3,6 +3,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "tiles.h"
 
+#include <string.h>
+
 enum
 {
   GRID = DU_SIZE_MULTIPLE,
@@ -84,5 +86,27 @@ du_tile_axis_weights (const DuTileAxis *axis, int index, float *weights, int *fr
     *to = start + length - position;
     for (int i = start - position; i < axis->tile; i++)
       weights[i] = 1 - rise (position + i, start, length);
+  }
+}
+
+void
+du_tile_axis_shares (const DuTileAxis *axis, DuTileShare *shares)
+{
+  g_autofree float *weights = g_new (float, axis->tile);
+
+  memset (shares, 0, axis->length * sizeof *shares);
+  for (int tile = 0; tile < axis->count; tile++) {
+    int position = du_tile_axis_position (axis, tile), from, to;
+
+    du_tile_axis_weights (axis, tile, weights, &from, &to);
+    for (int i = from; i < MIN (to, axis->length - position); i++) {
+      DuTileShare *share = &shares[position + i];
+      int second = share->weight[0] > 0;
+
+      if (!second)
+        share->tile = tile;
+      share->at[second] = i;
+      share->weight[second] = weights[i];
+    }
   }
 }

@@ -39,4 +39,16 @@ int du_tile_axis_position (const DuTileAxis *axis, int index);
  * neighbour, over 32 pixels, an eighth of the tile or half of the shared ones, whichever is least. */
 void du_tile_axis_weights (const DuTileAxis *axis, int index, float *weights, int *from, int *to);
 
+/* The same seen from a pixel of the frame: it takes of two tiles, and of the second one nothing where its
+ * weight is 0. */
+typedef struct
+{
+  int tile;        /* the first of them; the other is the next */
+  int at[2];       /* where the pixel is in each */
+  float weight[2]; /* of each, above 0 for the first, summing to one */
+} DuTileShare;
+
+/* shares: axis->length of them. */
+void du_tile_axis_shares (const DuTileAxis *axis, DuTileShare *shares);
+
 #endif

@@ -28,6 +28,7 @@ check_axis_of (DuTileMode mode, int length, int largest, int overlap)
 {
   g_autofree double *sum = g_new0 (double, length);
   g_autofree float *weights = g_new (float, largest);
+  g_autofree DuTileShare *shares = g_new (DuTileShare, length);
   g_autofree char *what = g_strdup_printf ("%s, length %d tile %d overlap %d",
       mode == DU_TILES_FIXED ? "fixed" : "balanced", length, largest, overlap);
   DuTileAxis axis;
@@ -42,6 +43,7 @@ check_axis_of (DuTileMode mode, int length, int largest, int overlap)
   if (mode == DU_TILES_BALANCED && tile - DU_SIZE_MULTIPLE >= overlap + DU_SIZE_MULTIPLE
       && fewest (length, tile - DU_SIZE_MULTIPLE, overlap) <= axis.count)
     g_error ("%s: tiles of %d would do", what, tile - DU_SIZE_MULTIPLE);
+  du_tile_axis_shares (&axis, shares);
   for (int i = 0; i < axis.count; i++) {
     int position = du_tile_axis_position (&axis, i), end = position + tile, from, to;
     gboolean first = i == 0, last = i + 1 == axis.count;
@@ -68,8 +70,16 @@ check_axis_of (DuTileMode mode, int length, int largest, int overlap)
       /* Neighbours that share pixels share at least 16, and 32 of them weigh something, or half. */
       if (overlap > 0 && edge < MAX (4, MAX (overlap / 4, overlap / 2 - 16)) && weights[x] != 0)
         g_error ("%s: tile %d weighs %g at %d, %d from its edge", what, i, weights[x], x, edge);
-      if (position + x < length)
+      if (position + x < length) {
+        const DuTileShare *share = &shares[position + x];
+        int which = i - share->tile;
+
         sum[position + x] += weights[x];
+        if (weights[x] > 0
+                ? which < 0 || which > 1 || share->weight[which] != weights[x] || share->at[which] != x
+                : which >= 0 && which < 2 && share->weight[which] != 0)
+          g_error ("%s: tile %d weighs %g at %d, not so in the pixel's share", what, i, weights[x], x);
+      }
     }
   }
   for (int x = 0; x < length; x++)

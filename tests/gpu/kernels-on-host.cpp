@@ -4,6 +4,7 @@
 #include "cuda-on-host.h"
 
 #include "../../net/cuda/copies.cu"
+#include "../../net/cuda/frame.cu"
 #include "../../net/cuda/loss.cu"
 #include "../../net/cuda/rows.cu"
 #include "../../net/cuda/sums.cu"
