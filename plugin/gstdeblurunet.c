@@ -212,7 +212,7 @@ account (GstDeblurunet *self, const GstDeblurunetJob *job)
   GST_OBJECT_LOCK (self);
   self->qos.processed += !job->late;
   if (job->deblur) {
-    gst_deblurunet_stats_add (&self->stats, job->n_tiles, &job->times);
+    gst_deblurunet_stats_add (&self->stats, &job->used, &job->times);
     self->processing = self->processing ? (7 * self->processing + time) / 8 : time;
   } else {
     self->stats.passed_through++;

@@ -65,7 +65,9 @@ deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame 
     if (!ok)
       return FALSE;
     du_deblurrer_get_stats (deblurrer, &stats);
-    job->n_tiles += stats.tiles_per_frame;
+    job->used.n += stats.tiles_per_frame;
+    job->used.height = stats.tile_height;
+    job->used.width = stats.tile_width;
     job->times.gather_ms += stats.gather_ms;
     job->times.network_ms += stats.network_ms;
     job->times.scatter_ms += stats.scatter_ms;

@@ -24,7 +24,7 @@ typedef struct
 
   /* After gst_deblurunet_job_run(): */
   GError *error; /* of DU_ERROR, or one of GStreamer's; output is undefined then */
-  guint n_tiles;
+  GstDeblurunetTiles used;
   GstDeblurunetTimes times;
 
   /* The queue's own: */

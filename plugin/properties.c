@@ -167,8 +167,8 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
           "Since the start: frames (deblurred), passed-through (strength 0, GAP or on-late), late (too late "
-          "to be shown), dropped (of these), tiles-per-frame, tiles-per-second; gather-ms, network-ms and scatter-ms of the last "
-          "frame and their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why "
+          "to be shown), dropped (of these), tiles-per-frame, tile-width, tile-height, tiles-per-second; "
+          "gather-ms, network-ms and scatter-ms of the last frame and their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why "
           "no better choice was taken), weights (path of the file in use), weights-name and weights-version "
           "(what its metadata call it; else the file's name, and the beginning of the SHA-256 of its values), "
           "metadata (a structure: what that file says of itself)",

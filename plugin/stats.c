@@ -10,11 +10,12 @@ gst_deblurunet_times_sum (const GstDeblurunetTimes *times)
 }
 
 void
-gst_deblurunet_stats_add (GstDeblurunetStats *stats, guint tiles, const GstDeblurunetTimes *times)
+gst_deblurunet_stats_add (
+    GstDeblurunetStats *stats, const GstDeblurunetTiles *tiles, const GstDeblurunetTimes *times)
 {
   stats->frames++;
-  stats->tiles += tiles;
-  stats->tiles_per_frame = tiles;
+  stats->tiles += tiles->n;
+  stats->last_tiles = *tiles;
   stats->last = *times;
   stats->total.gather_ms += times->gather_ms;
   stats->total.network_ms += times->network_ms;
@@ -85,7 +86,9 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
       "passed-through", G_TYPE_UINT64, stats->passed_through,
       "late", G_TYPE_UINT64, stats->late,
       "dropped", G_TYPE_UINT64, stats->dropped,
-      "tiles-per-frame", G_TYPE_UINT, stats->tiles_per_frame,
+      "tiles-per-frame", G_TYPE_UINT, stats->last_tiles.n,
+      "tile-width", G_TYPE_INT, stats->last_tiles.width,
+      "tile-height", G_TYPE_INT, stats->last_tiles.height,
       "tiles-per-second", G_TYPE_DOUBLE, per_second (stats->tiles, gst_deblurunet_times_sum (total)),
       "gather-ms", G_TYPE_DOUBLE, last->gather_ms,
       "network-ms", G_TYPE_DOUBLE, last->network_ms,
@@ -124,7 +127,7 @@ gst_deblurunet_stats_to_string (const GstDeblurunetStats *stats, DuSession *sess
   return g_strdup_printf ("%" G_GUINT64_FORMAT
                           " frames of %u tiles, %.2f frames per second (%.0f ms per frame: "
                           "%.0f network, %.1f gather, %.1f scatter) on %s, %s, %s",
-      stats->frames, stats->tiles_per_frame, per_second (stats->frames, ms), ms / frames,
+      stats->frames, stats->last_tiles.n, per_second (stats->frames, ms), ms / frames,
       total->network_ms / frames, total->gather_ms / frames, total->scatter_ms / frames,
       du_session_backend (session), du_session_device (session), du_session_precision (session));
 }

@@ -15,17 +15,24 @@ typedef struct
 
 typedef struct
 {
+  guint n;           /* of a frame, of both fields of an interlaced one */
+  int height, width; /* of each, pixels; of the bottom field's where the fields differ */
+} GstDeblurunetTiles;
+
+typedef struct
+{
   guint64 frames; /* deblurred */
   guint64 passed_through;
   guint64 late;    /* too late to be shown, whatever became of them */
   guint64 dropped; /* of those */
   guint64 tiles;
-  guint tiles_per_frame; /* of the last frame */
+  GstDeblurunetTiles last_tiles;
   GstDeblurunetTimes last, total;
   gint64 told; /* microseconds of the monotonic clock when a message with them was due; 0: never yet */
 } GstDeblurunetStats;
 
-void gst_deblurunet_stats_add (GstDeblurunetStats *stats, guint tiles, const GstDeblurunetTimes *times);
+void gst_deblurunet_stats_add (
+    GstDeblurunetStats *stats, const GstDeblurunetTiles *tiles, const GstDeblurunetTimes *times);
 /* Whether the interval (milliseconds, 0 = never) has passed since this was last TRUE, or it never was. */
 gboolean gst_deblurunet_stats_due (GstDeblurunetStats *stats, guint interval);
 /* For the property and the message; session: what runs, or NULL. */

@@ -22,10 +22,11 @@ char *element_file (const char *name, const void *data, gsize size);
 /* Weights files with a residual head. g_free the path.
  * identity: the network gives back the picture, exactly. shift: picture + delta (R', G', B'), exactly but for
  * the float's last bit. noise: something that depends on each pixel and its neighbours; another seed, another
- * network. */
+ * network; as much as there can be. mild: the same, but small. */
 char *element_weights_identity (int base_width);
 char *element_weights_shift (double red, double green, double blue);
 char *element_weights_noise (guint seed);
+char *element_weights_mild (guint seed);
 
 typedef struct
 {

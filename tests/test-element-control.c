@@ -76,6 +76,46 @@ get_stats (Element *element)
   return stats;
 }
 
+/* tile-mode and overlap reach the library, from the next caps on. */
+static void
+test_tile_mode (void)
+{
+  static const struct
+  {
+    const char *mode;
+    int overlap, width, tiles, tile_width, tile_height;
+  } cases[] = {
+    { "fixed", 128, 30, 1, 448, 256 },
+    { "balanced", 128, 30, 1, 32, 32 },
+    { "balanced", 128, 460, 2, 304, 32 },
+    { "balanced", 32, 460, 2, 256, 32 },
+    { "fixed", 32, 460, 2, 448, 256 },
+  };
+  Element element;
+
+  element_init (&element, identity);
+  element_play (&element, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    GstCaps *caps = element_caps (DU_FORMAT_GRAY8, cases[i].width, 22, NULL);
+    GstVideoInfo video;
+    GstBuffer *buffer;
+
+    gst_video_info_from_caps (&video, caps);
+    buffer = gst_buffer_new_allocate (NULL, video.size, NULL);
+    gst_buffer_memset (buffer, 0, 60, video.size);
+    gst_util_set_object_arg (G_OBJECT (element.element), "tile-mode", cases[i].mode);
+    g_object_set (element.element, "overlap", cases[i].overlap, NULL);
+    gst_caps_set_simple (caps, "framerate", GST_TYPE_FRACTION, 25 + i, 1, NULL); /* others than before */
+    gst_harness_set_src_caps (element.harness, caps);
+    g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
+    gst_buffer_unref (gst_harness_pull (element.harness));
+    g_assert_cmpfloat (element_stat (&element, "tiles-per-frame"), ==, cases[i].tiles);
+    g_assert_cmpfloat (element_stat (&element, "tile-width"), ==, cases[i].tile_width);
+    g_assert_cmpfloat (element_stat (&element, "tile-height"), ==, cases[i].tile_height);
+  }
+  element_clear (&element);
+}
+
 /* What the weights are called. */
 static void
 test_weights_name (void)
@@ -161,6 +201,7 @@ main (int argc, char **argv)
   element_tests_init (&argc, &argv);
   identity = element_weights_identity (1);
   g_test_add_func ("/element/control/presets", test_presets);
+  g_test_add_func ("/element/control/tile-mode", test_tile_mode);
   g_test_add_func ("/element/control/weights-name", test_weights_name);
   g_test_add_func ("/element/control/interval", test_interval);
   result = element_tests_run ();
