@@ -255,6 +255,64 @@ test_degrade (void)
     g_error ("%u of %u targets are the pictures', %u equal the input", whole, N * BATCHES, equal);
 }
 
+/* A video's frames: a sequence is those round the sample's, of the same file alone. */
+static void
+test_clip (void)
+{
+  g_autofree char *video = g_test_build_filename (G_TEST_DIST, "data", "pictures", "video.mkv", NULL);
+  g_autofree char *still = in_folder ("material/p0.png"), *last = in_folder ("material/p1.png");
+  char *paths[] = { still, video, last, NULL };
+  g_autoptr (Degrade) degrade = degrade_parse ("h264=crf:20,gop:3,motion:clip", NULL);
+  DatasetOrder plain = { .degrade = NULL }, order = { .seed = 5, .degrade = degrade };
+  g_autofree float *input = g_new (float, PIXELS), *target = g_new (float, PIXELS);
+  g_autoptr (Dataset) dataset = NULL;
+  g_autoptr (GError) error = NULL;
+  SynthOptions options;
+  guint8 *frames;
+  guint n;
+
+  g_assert_nonnull (degrade);
+  if (!degrade_check (degrade, &error)) {
+    g_test_skip (error->message);
+    return;
+  }
+  options_init (&options);
+  dataset = dataset_open (DATASET_ON_THE_FLY, paths, &options, 0, &error);
+  g_assert_no_error (error);
+  n = dataset_size (dataset);
+  g_assert_cmpuint (n, >, 5);
+  frames = g_malloc (n * PIXELS);
+  for (guint p = 0; p < n; p++) {
+    g_assert_true (dataset_batch (dataset, &plain, p, 1, input, target, NULL, NULL));
+    for (int i = 0; i < PIXELS; i++)
+      frames[p * PIXELS + i] = (guint8) (target[i] * 255 + 0.5f);
+  }
+  for (guint p = 0; p < n; p++) {
+    guint before = p > 0 && p < n - 1 ? p - 1 : 0, after = p > 0 && p < n - 1 ? n - 2 - p : 0;
+    const guint8 *clip[3] = { NULL };
+    DegradePicture picture = { HEIGHT, WIDTH, frames + p * PIXELS, NULL };
+    guint8 expected[PIXELS];
+    Degradation drawn;
+    Random random;
+
+    g_assert_true (dataset_batch (dataset, &order, p, 1, input, target, NULL, NULL));
+    random_init (&random, 5, 0, p); /* kernel, top and left come first */
+    for (int i = 0; i < 3; i++)
+      random_next (&random);
+    degrade_draw (degrade, -1, &random, &drawn);
+    g_assert_cmpint (degradation_fit_clip (&drawn, before, after), ==, p > 0 && p < n - 1);
+    for (int i = 0; drawn.clip && i < 3; i++)
+      clip[i] = frames + (p + (guint) i - (guint) drawn.kept) * PIXELS;
+    picture.clip = drawn.clip ? clip : NULL;
+    degradation_apply (&drawn, &picture, 0, 0, HEIGHT, WIDTH, expected, NULL, &error);
+    g_assert_no_error (error);
+    for (int i = 0; i < PIXELS; i++)
+      if (input[i] != expected[i] / 255.f)
+        g_error ("sample %u of %u differs", p, n);
+  }
+  g_free (frames);
+}
+
 /* Crops that do not fit, no samples. */
 static void
 test_refused (void)
@@ -448,6 +506,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/order", test_order);
   g_test_add_func ("/dataset/loader", test_loader);
   g_test_add_func ("/dataset/degrade", test_degrade);
+  g_test_add_func ("/dataset/clip", test_clip);
   g_test_add_func ("/dataset/refused", test_refused);
   g_test_add_func ("/dataset/pairs", test_pairs);
   g_test_add_func ("/dataset/sharp-half", test_sharp_half);

@@ -44,7 +44,7 @@ test_good (void)
     { "0.5 blur=sigma:0.3..2 > h264=crf:16..30,gop:8 ; 1e2 jpeg=quality:50..95", NULL, 2 },
     { "blur=anisotropic:0.5..2 ; blur=motion:3..9 ; blur=disc:1..3", NULL, 3 },
     { "yuv420 > jpeg=quality:1", NULL, 1 },
-    { "noise=poisson:4 > h265=crf:28,preset:fast,pan:0..0.5 > av1=crf:63,gop:1..32", NULL, 1 },
+    { "noise=poisson:4 > h265=crf:28,preset:fast,motion:clip,pan:0..0.5 > av1=crf:63,gop:1..32", NULL, 1 },
     { "# all of it\nnone ; \n\n 2 vp9=crf:0 # lossless\nblur=1:0.05", "none ; 2 vp9=crf:0 ; blur=1:0.05", 3 },
   };
 
@@ -288,7 +288,8 @@ apply (const Degradation *drawn, int top, int left, int height, int width, guint
 {
   g_autoptr (GError) error = NULL;
 
-  degradation_apply (drawn, HEIGHT, WIDTH, picture, top, left, height, width, to, target, &error);
+  degradation_apply (drawn, &(DegradePicture){ HEIGHT, WIDTH, picture, NULL }, top, left, height, width, to, target,
+      &error);
   g_assert_no_error (error);
 }
 
@@ -437,6 +438,51 @@ test_sequences (void)
   }
 }
 
+/* A clip's own frames: the picture's place is kept, and frames that are equal to it code better than others. */
+static void
+test_clip (void)
+{
+  g_autoptr (Degrade) degrade = recipe ("h264=crf:30,gop:4,motion:clip,preset:fast");
+  g_autofree guint8 *other = g_malloc (PIXELS), *one = g_malloc (PIXELS), *two = g_malloc (PIXELS);
+  const guint8 *same[4] = { picture, picture, picture, picture }, *cuts[4] = { other, other, other, picture };
+  Degradation drawn;
+  Random random;
+
+  if (!codecs_are_there (degrade))
+    return;
+  g_assert_cmpuint (degrade_clip_length (degrade), ==, 4);
+  for (int i = 0; i < PIXELS; i++)
+    other[i] = 255 - picture[PIXELS - 1 - i];
+  random_init (&random, 3, 0, 0);
+  degrade_draw (degrade, -1, &random, &drawn);
+  g_assert_true (drawn.clip);
+  for (int before = 0; before < 6; before++)
+    for (int after = 0; after < 6; after++)
+      for (int kept = 0; kept < 4; kept++) {
+        Degradation placed = drawn;
+
+        placed.kept = kept;
+        if (degradation_fit_clip (&placed, before, after) != (before + after >= 3))
+          g_error ("%d before and %d after: clip %d", before, after, placed.clip);
+        if (placed.clip && (placed.kept > before || 3 - placed.kept > after))
+          g_error ("%d before and %d after: frame %d of 4", before, after, placed.kept);
+        if (kept <= before && 3 - kept <= after)
+          g_assert_cmpint (placed.kept, ==, kept);
+      }
+  drawn.kept = 3;
+  for (int cut = 0; cut < 2; cut++) {
+    const DegradePicture from = { HEIGHT, WIDTH, picture, cut ? cuts : same };
+    g_autoptr (GError) error = NULL;
+
+    degradation_apply (&drawn, &from, 0, 0, HEIGHT, WIDTH, cut ? two : one, NULL, &error);
+    g_assert_no_error (error);
+  }
+  g_assert_cmpfloat (mean_square (HEIGHT, WIDTH, picture, 0, 0, one), <, 400);
+  g_assert_cmpfloat (mean_square (HEIGHT, WIDTH, picture, 0, 0, two), <, 1000);
+  if (memcmp (one, two, PIXELS) == 0)
+    g_error ("the clip's frames do not count");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -460,5 +506,6 @@ main (int argc, char **argv)
   g_test_add_func ("/degrade/paper", test_paper);
   g_test_add_func ("/degrade/draws", test_draws);
   g_test_add_func ("/degrade/sequences", test_sequences);
+  g_test_add_func ("/degrade/clip", test_clip);
   return g_test_run ();
 }

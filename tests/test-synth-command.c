@@ -222,6 +222,45 @@ test_degrade (void)
   json_decref (root);
 }
 
+/* Sequences of a video's own frames: of the frames every one but those at its end whose sequence would go on. */
+static void
+test_clip (void)
+{
+  g_autofree char *video = g_test_build_filename (G_TEST_DIST, "data", "pictures", "video.mkv", NULL);
+  g_autofree char *line = g_strdup_printf (
+      "synth --size=24x32 --degrade=h264=crf:20,gop:3,motion:clip --seed=4 %s in/00.png clip", video);
+  g_autofree char *all = g_strdup_printf ("synth --size=24x32 --degrade=none %s in/00.png clip-all", video);
+  g_autofree char *path = g_build_filename (folder, "clip", "manifest.json", NULL);
+  g_autoptr (Degrade) degrade = degrade_parse ("h264=crf:20", NULL);
+  g_autoptr (GError) error = NULL;
+  json_t *root, *pair;
+  guint n, first = 0;
+  size_t i;
+
+  if (!degrade_check (degrade, &error)) {
+    g_test_skip (error->message);
+    return;
+  }
+  g_assert_cmpint (run (all), ==, EXIT_DONE);
+  n = count_files ("clip-all/sharp");
+  g_assert_cmpint (run (line), ==, EXIT_DONE);
+  g_assert_cmpuint (count_files ("clip/sharp"), >=, n - 2);
+  root = json_load_file (path, 0, NULL);
+  g_assert_cmpuint (json_array_size (json_object_get (root, "pairs")), ==, count_files ("clip/sharp"));
+  json_array_foreach (json_object_get (root, "pairs"), i, pair) {
+    const char *text = json_string_value (json_object_get (pair, "degradation"));
+    gboolean still = g_str_has_suffix (json_string_value (json_object_get (pair, "source")), ".png");
+    json_int_t frame = json_integer_value (json_object_get (pair, "frame"));
+
+    if (still != !strstr (text, "of 3 of the clip)") || (still && !strstr (text, "pan")))
+      g_error ("%s: %s", json_string_value (json_object_get (pair, "name")), text);
+    /* No sequence begins in front of the video. */
+    first += !still && frame == 0 && strstr (text, "(frame 1 of 3");
+  }
+  g_assert_cmpuint (first, ==, 1);
+  json_decref (root);
+}
+
 static void
 test_video (void)
 {
@@ -337,6 +376,7 @@ main (int argc, char **argv)
   g_test_add_func ("/synth-command/pairs", test_pairs);
   g_test_add_func ("/synth-command/all-kernels", test_all_kernels);
   g_test_add_func ("/synth-command/degrade", test_degrade);
+  g_test_add_func ("/synth-command/clip", test_clip);
   g_test_add_func ("/synth-command/video", test_video);
   g_test_add_func ("/synth-command/signals", test_signals);
   g_test_add_func ("/synth-command/full", test_full);

@@ -32,6 +32,7 @@ typedef struct
 typedef struct
 {
   char *name;
+  guint file;         /* sharp material: frames of one video stand in their order */
   int kernel;         /* AS_IS; -1 = unknown */
   gint64 sharp, blur; /* in the store; blur: AS_IS only */
 } Sample;
@@ -183,7 +184,7 @@ open_sharp (Dataset *dataset, char *const *paths, const SynthOptions *synth, gui
     gboolean alone = (i == 0 || picture[-1].file != picture->file)
                      && (i + 1 == dataset->pictures->len || picture[1].file != picture->file);
     g_autofree char *base = g_path_get_basename (files[picture->file]);
-    Sample sample = { .kernel = -1, .sharp = picture->at, .blur = -1 };
+    Sample sample = { .file = picture->file, .kernel = -1, .sharp = picture->at, .blur = -1 };
 
     if (bad[picture->file])
       continue; /* a video that is damaged further on */
@@ -476,6 +477,31 @@ permutation (const DatasetOrder *order, guint n)
   return list;
 }
 
+/* As degradation_apply() with what is drawn for a sample; its neighbours in a video are the clip. */
+static gboolean
+degrade (const Dataset *dataset, const Degrade *recipe, guint index, Random *random, int top, int left, int height,
+    int width, guint8 *to, guint8 *target, GError **error)
+{
+  const Sample *samples = (const Sample *) dataset->samples->data;
+  const guint8 *clip[DEGRADE_MAX_FRAMES];
+  DegradePicture picture = { dataset->height, dataset->width, dataset->map + samples[index].sharp, NULL };
+  guint before = 0, after = 0;
+  Degradation drawn;
+
+  degrade_draw (recipe, -1, random, &drawn);
+  while (before < DEGRADE_MAX_FRAMES && before < index && samples[index - before - 1].file == samples[index].file)
+    before++;
+  while (after < DEGRADE_MAX_FRAMES && index + after + 1 < dataset->samples->len
+         && samples[index + after + 1].file == samples[index].file)
+    after++;
+  if (degradation_fit_clip (&drawn, before, after)) {
+    for (int i = 0; i < drawn.frames; i++)
+      clip[i] = dataset->map + samples[index + (guint) i - (guint) drawn.kept].sharp;
+    picture.clip = clip;
+  }
+  return degradation_apply (&drawn, &picture, top, left, height, width, to, target, error);
+}
+
 gboolean
 dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input, float *target,
     DatasetItem *items, GError **error)
@@ -516,16 +542,12 @@ dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint
     else {
       const guint8 *sharp = dataset->map + sample->sharp;
 
-      if (order->degrade) {
-        Degradation drawn;
-
-        degrade_draw (order->degrade, -1, &random, &drawn);
-        if (!degradation_apply (&drawn, dataset->height, dataset->width, sharp, top, left, height, width, blurred,
-                reached, error))
-          return FALSE;
-      } else
+      if (!order->degrade)
         synth_blur_part (&dataset->kernels[kernel], dataset->height, dataset->width, sharp, top, left, height,
             width, blurred);
+      else if (!degrade (dataset, order->degrade, index, &random, top, left, height, width, blurred, reached,
+                   error))
+        return FALSE;
       to_float (blurred, 3 * (gsize) width, height, width, flips & 1, flips >> 1, input + i * count);
     }
     if (dataset->kind == DATASET_ON_THE_FLY && order->degrade)

@@ -56,11 +56,11 @@ starts_with (const char *field, const char *key, const char **value)
   return strncmp (field, key, length) == 0 && field[length] == ':';
 }
 
-/* "crf:16..30,gop:8,pan:0..3,preset:fast" */
+/* "crf:16..30,gop:8,pan:0..3,motion:clip,preset:fast" */
 static gboolean
 parse_codec (char *const *fields, RecipeStage *stage, GError **error)
 {
-  enum { QUALITY = 1, GOP = 2, PAN = 4, PRESET = 8 };
+  enum { QUALITY = 1, GOP = 2, PAN = 4, PRESET = 8, MOTION = 16 };
   gboolean video = stage->codec != CODEC_JPEG;
   const char *key = video ? "crf" : "quality", *value;
   guint seen = 0;
@@ -78,7 +78,7 @@ parse_codec (char *const *fields, RecipeStage *stage, GError **error)
         return FALSE;
     } else if (video && starts_with (*fields, "gop", &value)) {
       field = GOP;
-      if (!parse_range (value, 1, 32, TRUE, &stage->gop, error))
+      if (!parse_range (value, 1, DEGRADE_MAX_FRAMES, TRUE, &stage->gop, error))
         return FALSE;
     } else if (video && starts_with (*fields, "pan", &value)) {
       field = PAN;
@@ -88,9 +88,13 @@ parse_codec (char *const *fields, RecipeStage *stage, GError **error)
                && (strcmp (value, "fast") == 0 || strcmp (value, "file") == 0)) {
       field = PRESET;
       stage->fast = strcmp (value, "fast") == 0;
+    } else if (video && starts_with (*fields, "motion", &value)
+               && (strcmp (value, "clip") == 0 || strcmp (value, "pan") == 0)) {
+      field = MOTION;
+      stage->clip = strcmp (value, "clip") == 0;
     } else {
       g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "'%s' is not one of %s:%s", *fields, key,
-          video ? ", gop:, pan:, preset:fast and preset:file" : "");
+          video ? ", gop:, pan:, motion:pan, motion:clip, preset:fast and preset:file" : "");
       return FALSE;
     }
     if (seen & field) {
@@ -307,6 +311,25 @@ degrade_key (const char *chain_text)
     else if (key->len && key->str[key->len - 1] != '_')
       g_string_append_c (key, '_');
   return g_string_free (key, FALSE);
+}
+
+guint
+degrade_clip_length (const Degrade *degrade)
+{
+  guint length = 1;
+
+  for (guint c = 0; c < degrade->chains->len; c++) {
+    const RecipeChain *chain = &g_array_index (degrade->chains, RecipeChain, c);
+    gboolean clip = FALSE;
+    guint frames = 1;
+
+    for (guint i = 0; i < chain->n; i++) {
+      clip |= chain->stage[i].clip;
+      frames = MAX (frames, (guint) chain->stage[i].gop.high);
+    }
+    length = MAX (length, clip ? frames : 1);
+  }
+  return length;
 }
 
 gboolean

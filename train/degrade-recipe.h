@@ -20,7 +20,7 @@ typedef struct
   /* CODEC */
   CodecKind codec;
   RecipeRange gop, pan;
-  gboolean fast;
+  gboolean fast, clip;
 } RecipeStage;
 
 typedef struct

@@ -100,6 +100,7 @@ degrade_draw (const Degrade *degrade, int chain, Random *random, Degradation *dr
     if (stage->kind != DEGRADE_CODEC)
       continue;
     drawn->frames = MAX (drawn->frames, drawn->stage[i].codec.gop);
+    drawn->clip |= stage->clip;
     pan = (RecipeRange){ MAX (pan.low, stage->pan.low), MAX (pan.high, stage->pan.high) };
   }
   drawn->kept = (int) random_below (random, (guint32) drawn->frames);
@@ -109,6 +110,19 @@ degrade_draw (const Degrade *degrade, int chain, Random *random, Degradation *dr
   drawn->pan[1] = speed * cos (direction);
   for (int i = 0; i < 2; i++)
     drawn->phase[i] = (int) random_below (random, CODEC_GRID);
+}
+
+gboolean
+degradation_fit_clip (Degradation *degradation, guint before, guint after)
+{
+  guint more = (guint) degradation->frames - 1;
+
+  degradation->clip = degradation->clip && more > 0 && before + after >= more;
+  if (degradation->clip && (guint) degradation->kept > before)
+    degradation->kept = (int) before;
+  else if (degradation->clip && more - (guint) degradation->kept > after)
+    degradation->kept = (int) (more - after);
+  return degradation->clip;
 }
 
 char *
@@ -152,7 +166,9 @@ degradation_text (const Degradation *degradation)
       break;
     }
   }
-  if (degradation->frames > 1)
+  if (degradation->clip)
+    g_string_append_printf (text, " (frame %d of %d of the clip)", degradation->kept + 1, degradation->frames);
+  else if (degradation->frames > 1)
     g_string_append_printf (text, " (frame %d of %d, pan %.3g down and %.3g right)", degradation->kept + 1,
         degradation->frames, degradation->pan[0], degradation->pan[1]);
   return g_string_free (text, FALSE);
@@ -263,8 +279,49 @@ through_yuv420 (int height, int width, const guint8 *from, guint8 *to, GError **
   return yuv_to_rgb (&info, yuv, height, width, to, error);
 }
 
+typedef struct
+{
+  const Frames *frames;
+  int only; /* the frame that is wanted; -1 = all */
+  GstVideoInfo info;
+} Coding;
+
+/* As CodecFunc. */
 static gboolean
-apply_stage (const DegradeStage *stage, Frames *frames, GError **error)
+take_decoded (guint frame, const guint8 *yuv, gpointer data, GError **error)
+{
+  const Coding *coding = data;
+  const Frames *frames = coding->frames;
+
+  if (frame >= (guint) frames->n || (coding->only >= 0 && frame != (guint) coding->only))
+    return TRUE;
+  return yuv_to_rgb (&coding->info, yuv, frames->height, frames->width, frames->next[frame], error);
+}
+
+/* As codec_round_trip(), without what is not wanted. */
+static gboolean
+apply_codec (const CodecOptions *options, const Frames *frames, int only, GError **error)
+{
+  Coding coding = { .frames = frames, .only = only };
+  g_autoptr (Codec) codec = NULL;
+  g_autofree guint8 *yuv = NULL;
+
+  yuv_info (frames->height, frames->width, &coding.info);
+  codec = codec_open (options, frames->height, frames->width, take_decoded, &coding, error);
+  if (!codec)
+    return FALSE;
+  yuv = g_malloc (coding.info.size);
+  for (int i = 0; i < frames->n; i++) {
+    yuv_from_rgb (&coding.info, frames->height, frames->width, frames->frame[i], yuv);
+    if (!codec_push (codec, yuv, error))
+      return FALSE;
+  }
+  return codec_finish (codec, NULL, error);
+}
+
+/* only: the one frame that later stages need, -1 = all. */
+static gboolean
+apply_stage (const DegradeStage *stage, Frames *frames, int only, GError **error)
 {
   guint8 **swap = frames->frame;
 
@@ -276,8 +333,7 @@ apply_stage (const DegradeStage *stage, Frames *frames, GError **error)
           stage->seed + (guint64) i, frames->frame[i]);
     return TRUE;
   case DEGRADE_CODEC:
-    if (!codec_round_trip (&stage->codec, frames->n, frames->height, frames->width,
-            (const guint8 *const *) frames->frame, frames->next, NULL, error))
+    if (!apply_codec (&stage->codec, frames, only, error))
       return FALSE;
     break;
   case DEGRADE_YUV420:
@@ -292,13 +348,18 @@ apply_stage (const DegradeStage *stage, Frames *frames, GError **error)
   }
   frames->frame = frames->next;
   frames->next = swap;
+  if (only >= 0) {
+    frames->frame[0] = frames->frame[only];
+    frames->n = 1;
+  }
   return TRUE;
 }
 
 /* What is computed, in pixels. */
 typedef struct
 {
-  guint stills;      /* blurs that come first: they are the still's, once for all frames */
+  guint stills;      /* blurs that come first: of a still they are done once for all frames */
+  guint last_video;  /* the last stage that needs all frames; G_MAXUINT = none */
   int n;             /* frames */
   int height, width; /* of a frame */
   int above, before; /* rows and columns of a frame in front of what is asked for */
@@ -313,7 +374,7 @@ window_init (Window *window, const Degradation *degradation, gboolean whole, int
   gboolean looks_ahead = FALSE;
   int reach = 0, margin = 0, grid;
 
-  *window = (Window){ .height = height, .width = width };
+  *window = (Window){ .height = height, .width = width, .last_video = G_MAXUINT };
   while (window->stills < degradation->n && is_blur (&degradation->stage[window->stills]))
     reach += reach_of (&degradation->stage[window->stills++]);
   for (guint i = window->stills; i < degradation->n; i++) {
@@ -321,7 +382,10 @@ window_init (Window *window, const Degradation *degradation, gboolean whole, int
 
     margin += reach_of (stage);
     window->yuv420 |= stage->kind == DEGRADE_CODEC || stage->kind == DEGRADE_YUV420;
-    looks_ahead |= stage->kind == DEGRADE_CODEC && !stage->codec.fast;
+    if (stage->kind != DEGRADE_CODEC || stage->codec.kind == CODEC_JPEG)
+      continue;
+    window->last_video = i;
+    looks_ahead |= !stage->codec.fast;
   }
   window->border = reach + 2 + (int) ceil (pan); /* 2: for the interpolation */
   window->n = looks_ahead ? degradation->frames : degradation->kept + 1;
@@ -338,20 +402,21 @@ window_init (Window *window, const Degradation *degradation, gboolean whole, int
   window->width = (window->width + grid - 1) / grid * grid;
 }
 
-/* The still of the window with its border, blurred; NULL with an error. */
+/* A picture of the window with its border, blurred; NULL with an error. */
 static guint8 *
-make_canvas (const Degradation *degradation, const Window *window, int picture_height, int picture_width,
-    const guint8 *from, int top, int left, GError **error)
+make_canvas (const Degradation *degradation, const Window *window, const DegradePicture *picture,
+    const guint8 *rgb, int top, int left, GError **error)
 {
   int height = window->height + 2 * window->border, width = window->width + 2 * window->border;
   g_autofree guint8 *canvas = g_try_malloc_n ((gsize) height * 3, (gsize) width);
   g_autofree guint8 *spare = g_try_malloc_n ((gsize) height * 3, (gsize) width);
 
   if (!canvas || !spare) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to degrade a picture of %dx%d", width, height);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to degrade a picture of %dx%d", width,
+        height);
     return NULL;
   }
-  filter_cut (picture_height, picture_width, from, top - window->above - window->border,
+  filter_cut (picture->height, picture->width, rgb, top - window->above - window->border,
       left - window->before - window->border, height, width, canvas);
   for (guint i = 0; i < window->stills; i++) {
     guint8 *swap = canvas;
@@ -363,35 +428,47 @@ make_canvas (const Degradation *degradation, const Window *window, int picture_h
   return g_steal_pointer (&canvas);
 }
 
-/* The kept frame shows the window; those before it what lies against the pan's direction. */
-static void
-pan_frames (const Degradation *degradation, const guint8 *canvas, const Window *window, Frames *frames)
+/* The kept frame shows the window; of a still, those before it what lies against the pan's direction. */
+static gboolean
+make_frames (const Degradation *degradation, const Window *window, const DegradePicture *picture, int top,
+    int left, Frames *frames, GError **error)
 {
-  for (int i = 0; i < frames->n; i++) {
-    double down = (i - degradation->kept) * degradation->pan[0];
-    double right = (i - degradation->kept) * degradation->pan[1];
+  gboolean clip = degradation->clip && picture->clip;
+  g_autofree guint8 *canvas = NULL;
 
+  for (int i = 0; i < frames->n; i++) {
+    double down = clip ? 0 : (i - degradation->kept) * degradation->pan[0];
+    double right = clip ? 0 : (i - degradation->kept) * degradation->pan[1];
+
+    if (clip || !canvas) {
+      g_free (canvas);
+      canvas = make_canvas (degradation, window, picture, clip ? picture->clip[i] : picture->rgb, top, left,
+          error);
+    }
+    if (!canvas)
+      return FALSE;
     filter_shift (window->width + 2 * window->border, canvas, window->border + down, window->border + right,
         frames->height, frames->width, frames->frame[i]);
   }
+  return TRUE;
 }
 
 /* What is to be reached; see degradation_apply(). */
 static gboolean
-make_target (const Window *window, int picture_height, int picture_width, const guint8 *from, int top, int left,
-    int height, int width, guint8 *target, GError **error)
+make_target (const Window *window, const DegradePicture *picture, int top, int left, int height, int width,
+    guint8 *target, GError **error)
 {
   gsize size = (gsize) window->height * window->width * 3;
   g_autofree guint8 *sharp = NULL, *coded = NULL;
 
   if (!window->yuv420) {
-    filter_cut (picture_height, picture_width, from, top, left, height, width, target);
+    filter_cut (picture->height, picture->width, picture->rgb, top, left, height, width, target);
     return TRUE;
   }
   sharp = g_malloc (size);
   coded = g_malloc (size);
-  filter_cut (picture_height, picture_width, from, top - window->above, left - window->before, window->height,
-      window->width, sharp);
+  filter_cut (picture->height, picture->width, picture->rgb, top - window->above, left - window->before,
+      window->height, window->width, sharp);
   if (!through_yuv420 (window->height, window->width, sharp, coded, error))
     return FALSE;
   filter_cut (window->height, window->width, coded, window->above, window->before, height, width, target);
@@ -399,12 +476,10 @@ make_target (const Window *window, int picture_height, int picture_width, const 
 }
 
 gboolean
-degradation_apply (const Degradation *degradation, int picture_height, int picture_width, const guint8 *from,
-    int top, int left, int height, int width, guint8 *to, guint8 *target,
-    GError **error)
+degradation_apply (const Degradation *degradation, const DegradePicture *picture, int top, int left, int height,
+    int width, guint8 *to, guint8 *target, GError **error)
 {
-  gboolean whole = top == 0 && left == 0 && height == picture_height && width == picture_width;
-  g_autofree guint8 *canvas = NULL;
+  gboolean whole = top == 0 && left == 0 && height == picture->height && width == picture->width;
   g_auto (Frames) frames = { 0 };
   Window window;
 
@@ -412,15 +487,12 @@ degradation_apply (const Degradation *degradation, int picture_height, int pictu
   frames.n = window.n;
   frames.height = window.height;
   frames.width = window.width;
-  canvas = make_canvas (degradation, &window, picture_height, picture_width, from, top, left, error);
-  if (!canvas || !frames_allocate (&frames, error))
+  if (!frames_allocate (&frames, error)
+      || !make_frames (degradation, &window, picture, top, left, &frames, error))
     return FALSE;
-  pan_frames (degradation, canvas, &window, &frames);
   for (guint i = window.stills; i < degradation->n; i++)
-    if (!apply_stage (&degradation->stage[i], &frames, error))
+    if (!apply_stage (&degradation->stage[i], &frames, i == window.last_video ? degradation->kept : -1, error))
       return FALSE;
-  filter_cut (window.height, window.width, frames.frame[degradation->kept], window.above, window.before, height,
-      width, to);
-  return !target
-         || make_target (&window, picture_height, picture_width, from, top, left, height, width, target, error);
+  filter_cut (window.height, window.width, frames.frame[0], window.above, window.before, height, width, to);
+  return !target || make_target (&window, picture, top, left, height, width, target, error);
 }

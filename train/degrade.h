@@ -10,7 +10,7 @@
  *            blur=disc:RANGE               defocus: a disc of that radius in pixels
  *            noise=gauss:RANGE             sigma in 8-bit steps
  *            noise=poisson:RANGE           the same at white; its variance is proportional to the value
- *            CODEC=crf:RANGE[,gop:RANGE][,pan:RANGE][,preset:file|fast]
+ *            CODEC=crf:RANGE[,gop:RANGE][,pan:RANGE][,motion:pan|clip][,preset:file|fast]
  *                                          h264, h265, vp9, av1: encoded and decoded as 4:2:0
  *            jpeg=quality:RANGE
  *            yuv420                        4:2:0 alone
@@ -18,7 +18,7 @@
  *
  * A video codec gets gop (8) frames, one group of pictures, over which the view pans by pan (0..2) pixels a frame
  * in any direction; the frame that is kept is drawn from among them, and stands where the sharp picture stands.
- * gop:1 is an intra frame. preset:file, the default, is how people encode files, with B-frames where the codec has
+ * gop:1 is an intra frame. motion:clip: a video's own frames instead, those round the one that is kept. preset:file, the default, is how people encode files, with B-frames where the codec has
  * them; preset:fast takes a third of the time.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -42,6 +42,7 @@
   "  h264=crf:RANGE             encoded and decoded, as are h265, vp9 and av1; behind the quality may stand\n" \
   "    ,gop:RANGE               frames of the sequence, one of which is taken (8; 1 = an intra frame)\n" \
   "    ,pan:RANGE               pixels by which the view moves from frame to frame (0..2)\n" \
+  "    ,motion:clip             a video's own frames instead; pictures pan nevertheless\n" \
   "    ,preset:fast             a third of the time; else as people encode files\n" \
   "  jpeg=quality:RANGE\n" \
   "  yuv420                     the chroma of 4:2:0, which the codecs have too; where a chain has it, the picture\n" \
@@ -62,10 +63,13 @@ guint degrade_n_chains (const Degrade *degrade);
 char *degrade_chain_text (const Degrade *degrade, guint chain);
 /* The text of a chain as part of a name: "blur_7_1_h264_crf_23"; g_free. */
 char *degrade_key (const char *chain_text);
+/* Frames of the longest sequence that comes from a video's own frames; 1 = none does. */
+guint degrade_clip_length (const Degrade *degrade);
 /* Are all encoders and decoders there? The error names the package. */
 gboolean degrade_check (const Degrade *degrade, GError **error);
 
 #define DEGRADE_MAX_STAGES 8
+#define DEGRADE_MAX_FRAMES 32
 
 typedef enum
 {
@@ -100,20 +104,31 @@ typedef struct
   int frames, kept; /* of the sequence; 1 and 0 without a video codec */
   double pan[2];    /* down and right, pixels a frame */
   int phase[2];     /* rows and columns by which the codec's grid is shifted against a crop */
+  gboolean clip;    /* the sequence is a video's own frames, where the picture has such neighbours */
 } Degradation;
 
 /* Draws a chain by its weight, or (chain not negative) all else of that chain. */
 void degrade_draw (const Degrade *degrade, int chain, Random *random, Degradation *drawn);
+/* How many frames of its video stand before and behind the picture: kept moves as far as it must for the sequence
+ * to lie within them. FALSE, and clip unset: it is to pan. */
+gboolean degradation_fit_clip (Degradation *degradation, guint before, guint after);
 /* "blur=7:1 > h264=crf:23,gop:8 (frame 4 of 8, pan 1.2 -0.4)"; g_free. */
 char *degradation_text (const Degradation *degradation);
+
+/* RGB [height, width, 3], dense. */
+typedef struct
+{
+  int height, width;
+  const guint8 *rgb;
+  const guint8 *const *clip; /* with degradation->clip: as many pictures as frames, that of rgb at kept; or NULL */
+} DegradePicture;
 
 /* height x width pixels of the degraded picture from row top and column left on, dense. What a video codec has
  * to do is done on these and a margin alone; a whole picture has none. target, or NULL: the same pixels as they
  * should become again: sharp, but with the chroma of 4:2:0 where a stage has it, since that does not come back and
  * its loss would be most of the difference. Thread-safe. */
-gboolean degradation_apply (const Degradation *degradation, int picture_height, int picture_width,
-    const guint8 *from, int top, int left, int height, int width, guint8 *to, guint8 *target,
-    GError **error);
+gboolean degradation_apply (const Degradation *degradation, const DegradePicture *picture, int top, int left,
+    int height, int width, guint8 *to, guint8 *target, GError **error);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Degrade, degrade_free)
 

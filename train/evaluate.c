@@ -90,6 +90,7 @@ evaluate_sharp (const Evaluation *evaluation, const char *name, int height, int 
     Metrics *metrics, GError **error)
 {
   g_autofree guint8 *blurred = g_try_new (guint8, (gsize) height * width * 3);
+  const DegradePicture picture = { height, width, sharp, NULL };
   guint n_chains = evaluation->degrade ? degrade_n_chains (evaluation->degrade) : 0;
   g_autofree guint8 *target = n_chains ? g_try_new (guint8, (gsize) height * width * 3) : NULL;
 
@@ -107,7 +108,7 @@ evaluate_sharp (const Evaluation *evaluation, const char *name, int height, int 
 
     random_init (&random, g_str_hash (name), c, 0);
     degrade_draw (evaluation->degrade, (int) c, &random, &drawn);
-    if (!degradation_apply (&drawn, height, width, sharp, 0, 0, height, width, blurred, target, error)
+    if (!degradation_apply (&drawn, &picture, 0, 0, height, width, blurred, target, error)
         || !evaluate_one (evaluation, name, (int) (evaluation->n_kernels + c), chain, height, width, blurred,
             target, metrics, error))
       return FALSE;

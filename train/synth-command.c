@@ -5,6 +5,9 @@
  * pair. A pair's blur depends on the seed and its place alone, so an interrupted run is taken up by the same
  * command, with the same result to the byte.
  *
+ * Where a recipe takes its sequences from a clip, a video's pictures wait in a row until the frames behind them have
+ * come; those whose sequence would end behind the video give no pair.
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
 #include "degrade.h"
@@ -44,6 +47,7 @@ typedef struct
   guint64 seed;
   gboolean all_kernels;
   Degrade *degrade; /* instead of the kernels; NULL = none */
+  guint row;        /* frames of a video that have to be kept at once */
   guint every, max_bad;
   int threads;
   char *output;
@@ -63,8 +67,36 @@ typedef struct
 typedef struct
 {
   guint file, frame;
-  guint8 *rgb;
+  GBytes *rgb;
+  GBytes *clip[DEGRADE_MAX_FRAMES]; /* NULL: none */
 } Job;
+
+/* The last frames of the video that a thread decodes. */
+typedef struct
+{
+  GBytes *frame[DEGRADE_MAX_FRAMES]; /* frame n at n % Synth.row */
+} Row;
+
+static void
+row_free (gpointer data)
+{
+  Row *row = data;
+
+  for (guint i = 0; i < DEGRADE_MAX_FRAMES; i++)
+    g_clear_pointer (&row->frame[i], g_bytes_unref);
+  g_free (row);
+}
+
+static GPrivate row_of_thread = G_PRIVATE_INIT (row_free);
+
+static void
+job_free (Job *job)
+{
+  g_bytes_unref (job->rgb);
+  for (guint i = 0; i < DEGRADE_MAX_FRAMES; i++)
+    g_clear_pointer (&job->clip[i], g_bytes_unref);
+  g_free (job);
+}
 
 /* ---- names --------------------------------------------------------------------------------- */
 
@@ -111,6 +143,19 @@ degradation_of (const Synth *synth, guint file, guint frame, Degradation *drawn)
 
   random_init (&random, synth->seed, file, frame);
   degrade_draw (synth->degrade, -1, &random, drawn);
+  degradation_fit_clip (drawn, frame, synth->still[file] ? 0 : DEGRADE_MAX_FRAMES);
+}
+
+/* How many frames behind a picture have to be there. */
+static guint
+frames_after (const Synth *synth, guint file, guint frame)
+{
+  Degradation drawn;
+
+  if (!synth->degrade)
+    return 0;
+  degradation_of (synth, file, frame, &drawn);
+  return drawn.clip ? (guint) (drawn.frames - 1 - drawn.kept) : 0;
 }
 
 /* The kernels of a picture: [first, last); with a recipe one that does not count. */
@@ -142,11 +187,24 @@ all_made (const Synth *synth, guint file, guint frame)
 /* ---- the work ------------------------------------------------------------------------------ */
 
 static gboolean
+degrade_job (const Job *job, const Degradation *drawn, int height, int width, guint8 *degraded, guint8 *target,
+    GError **error)
+{
+  const guint8 *clip[DEGRADE_MAX_FRAMES] = { NULL };
+  DegradePicture picture = { height, width, g_bytes_get_data (job->rgb, NULL), drawn->clip ? clip : NULL };
+
+  for (int i = 0; drawn->clip && i < drawn->frames; i++)
+    clip[i] = g_bytes_get_data (job->clip[i], NULL);
+  return degradation_apply (drawn, &picture, 0, 0, height, width, degraded, target, error);
+}
+
+static gboolean
 make_pairs (const Synth *synth, const Job *job, GError **error)
 {
   int height = synth->synth.height, width = synth->synth.width;
   g_autofree guint8 *blurred = g_malloc (3 * (gsize) height * width);
   g_autofree guint8 *target = synth->degrade ? g_malloc (3 * (gsize) height * width) : NULL;
+  const guint8 *rgb = g_bytes_get_data (job->rgb, NULL);
   guint first, last;
 
   kernels_of (synth, job->file, job->frame, &first, &last);
@@ -160,11 +218,11 @@ make_pairs (const Synth *synth, const Job *job, GError **error)
       Degradation drawn;
 
       degradation_of (synth, job->file, job->frame, &drawn);
-      if (!degradation_apply (&drawn, height, width, job->rgb, 0, 0, height, width, blurred, target, error))
+      if (!degrade_job (job, &drawn, height, width, blurred, target, error))
         return FALSE;
     } else
-      synth_blur (&synth->kernels[k], height, width, job->rgb, blurred);
-    if (!media_write_png (sharp, height, width, target ? target : job->rgb, error)
+      synth_blur (&synth->kernels[k], height, width, rgb, blurred);
+    if (!media_write_png (sharp, height, width, target ? target : rgb, error)
         || !media_write_png (blur, height, width, blurred, error))
       return FALSE;
   }
@@ -195,8 +253,7 @@ work (gpointer data, gpointer user)
   show (synth);
   g_cond_broadcast (&synth->changed);
   g_mutex_unlock (&synth->lock);
-  g_free (job->rgb);
-  g_free (job);
+  job_free (job);
 }
 
 typedef struct
@@ -205,13 +262,27 @@ typedef struct
   const guint *file; /* of the list that is decoded -> of all */
 } Todo;
 
-/* As MediaFunc: hands the picture to the pool, waiting while that has plenty. */
-static gboolean
-take (guint index, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
+static Job *
+make_job (const Synth *synth, guint file, guint frame, const Row *row)
 {
-  const Todo *todo = data;
-  Synth *synth = todo->synth;
-  guint file = todo->file[index];
+  Job *job = g_new0 (Job, 1);
+  Degradation drawn;
+
+  job->file = file;
+  job->frame = frame;
+  job->rgb = g_bytes_ref (row->frame[frame % synth->row]);
+  if (!synth->degrade)
+    return job;
+  degradation_of (synth, file, frame, &drawn);
+  for (int i = 0; drawn.clip && i < drawn.frames; i++)
+    job->clip[i] = g_bytes_ref (row->frame[(frame + (guint) i - (guint) drawn.kept) % synth->row]);
+  return job;
+}
+
+/* Hands a picture, and its clip from the row, to the pool, waiting while that has plenty. */
+static gboolean
+hand_over (Synth *synth, guint file, guint frame, const Row *row, GError **error)
+{
   gboolean made = all_made (synth, file, frame), ok;
 
   g_mutex_lock (&synth->lock);
@@ -224,15 +295,37 @@ take (guint index, guint frame, int height, int width, const guint8 *rgb, gpoint
   if (!ok)
     g_propagate_error (error, g_error_copy (synth->error));
   else if (!made) {
-    Job *job = g_new (Job, 1);
+    Job *job = make_job (synth, file, frame, row);
 
-    *job = (Job){ file, frame, g_memdup2 (rgb, 3 * (gsize) height * width) };
     synth->waiting++;
     g_thread_pool_push (synth->pool, job, NULL);
   } else
     synth->n_pictures++;
   g_mutex_unlock (&synth->lock);
   return ok;
+}
+
+/* As MediaFunc. */
+static gboolean
+take (guint index, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
+{
+  const Todo *todo = data;
+  Synth *synth = todo->synth;
+  guint file = todo->file[index];
+  Row *row = g_private_get (&row_of_thread);
+
+  if (!row || frame == 0) {
+    row = g_new0 (Row, 1);
+    g_private_replace (&row_of_thread, row);
+  }
+  g_clear_pointer (&row->frame[frame % synth->row], g_bytes_unref);
+  row->frame[frame % synth->row] = g_bytes_new (rgb, 3 * (gsize) height * width);
+  /* Those whose last frame this is. */
+  for (guint before = MIN (frame, synth->row - 1) + 1; before-- > 0;)
+    if ((frame - before) % synth->every == 0 && frames_after (synth, file, frame - before) == before
+        && !hand_over (synth, file, frame - before, row, error))
+      return FALSE;
+  return TRUE;
 }
 
 /* Pairs of a video that turned out to be damaged further on. */
@@ -262,7 +355,7 @@ make_all (Synth *synth, GError **error)
   g_autofree guint *file = g_new0 (guint, n + 1);
   g_autofree gboolean *bad = g_new0 (gboolean, n + 1);
   MediaOptions options
-      = { synth->synth.fit, synth->synth.height, synth->synth.width, .every = synth->every };
+      = { synth->synth.fit, synth->synth.height, synth->synth.width, .every = synth->row > 1 ? 1 : synth->every };
   Todo todo = { synth, file };
   gboolean ok;
 
@@ -448,6 +541,7 @@ read_settings (Synth *synth, const Settings *settings, GError **error)
     if (!synth->degrade || !degrade_check (synth->degrade, error))
       return FALSE;
   }
+  synth->row = synth->degrade ? degrade_clip_length (synth->degrade) : 1;
   if (!synth_kernels_parse (settings_text (settings, "kernels"), &synth->kernels, &synth->synth.n_kernels, error))
     return FALSE;
   synth->synth.kernels = synth->kernels;
