@@ -49,7 +49,10 @@ filter_anisotropic (FilterKernel *kernel, double sigma_along, double sigma_acros
 void
 filter_motion (FilterKernel *kernel, double length, double angle)
 {
-  enum { STEPS = 512 }; /* per pixel of length */
+  enum
+  {
+    STEPS = 512
+  }; /* per pixel of length */
   int radius = (int) ceil (length / 2), side = 2 * radius + 1, n = (int) ceil (length * STEPS);
   double c = cos (angle), s = sin (angle);
   g_autofree double *values = g_new0 (double, side * side);
@@ -65,7 +68,10 @@ filter_motion (FilterKernel *kernel, double length, double angle)
 void
 filter_disc (FilterKernel *kernel, double radius)
 {
-  enum { STEPS = 16 }; /* along a pixel's side */
+  enum
+  {
+    STEPS = 16
+  }; /* along a pixel's side */
   int reach = (int) ceil (radius), side = 2 * reach + 1;
   g_autofree double *values = g_new0 (double, side * side);
 
@@ -81,8 +87,8 @@ filter_disc (FilterKernel *kernel, double radius)
 /* ---- pictures ------------------------------------------------------------------------------ */
 
 void
-filter_cut (int from_height, int from_width, const guint8 *from, int top, int left, int height, int width,
-    guint8 *to)
+filter_cut (
+    int from_height, int from_width, const guint8 *from, int top, int left, int height, int width, guint8 *to)
 {
   int first = CLAMP (-left, 0, width), last = CLAMP (from_width - left, first, width);
 
@@ -168,7 +174,8 @@ filter_shift (int from_width, const guint8 *from, double top, double left, int h
       sums[i] = down[0] * row[i] + down[1] * row[i + stride] + down[2] * row[i + 2 * stride]
                 + down[3] * row[i + 3 * stride];
     for (int i = 0; i < n; i++) {
-      gint32 sum = right[0] * sums[i] + right[1] * sums[i + 3] + right[2] * sums[i + 6] + right[3] * sums[i + 9];
+      gint32 sum
+          = right[0] * sums[i] + right[1] * sums[i + 3] + right[2] * sums[i + 6] + right[3] * sums[i + 9];
 
       sum = (sum + (1 << 13)) >> 14;
       out[i] = (guint8) CLAMP (sum, 0, 255);

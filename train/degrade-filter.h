@@ -27,19 +27,19 @@ void filter_disc (FilterKernel *kernel, double radius);
 /* to = from filtered, 8-bit RGB [height, width, 3], dense, rounded half up, borders reflect-101. */
 void filter_apply (const FilterKernel *kernel, int height, int width, const guint8 *from, guint8 *to);
 
-/* Adds normal noise to n samples, independent from sample to sample: sigma in 8-bit steps, everywhere or (shot)
- * at 255, with a variance in proportion to the value. */
+/* Adds normal noise to n samples, independent from sample to sample: sigma in 8-bit steps, everywhere or
+ * (shot) at 255, with a variance in proportion to the value. */
 void filter_noise (gsize n, double sigma, gboolean shot, guint64 seed, guint8 *samples);
 
-/* to[y, x] = from[y + top, x + left] for height x width pixels of a picture of from_height x from_width, which
- * has all pixels within two of them; between pixels by cubic convolution (Keys 1981, a = -1/2). Whole numbers
- * copy. */
-void filter_shift (int from_width, const guint8 *from, double top, double left, int height, int width,
-    guint8 *to);
+/* to[y, x] = from[y + top, x + left] for height x width pixels of a picture of from_height x from_width,
+ * which has all pixels within two of them; between pixels by cubic convolution (Keys 1981, a = -1/2). Whole
+ * numbers copy. */
+void filter_shift (
+    int from_width, const guint8 *from, double top, double left, int height, int width, guint8 *to);
 
 /* height x width pixels from row top and column left on, which may lie outside: reflect-101. */
-void filter_cut (int from_height, int from_width, const guint8 *from, int top, int left, int height, int width,
-    guint8 *to);
+void filter_cut (int from_height, int from_width, const guint8 *from, int top, int left, int height,
+    int width, guint8 *to);
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (FilterKernel, filter_kernel_clear)
 

@@ -60,7 +60,14 @@ starts_with (const char *field, const char *key, const char **value)
 static gboolean
 parse_codec (char *const *fields, RecipeStage *stage, GError **error)
 {
-  enum { QUALITY = 1, GOP = 2, PAN = 4, PRESET = 8, MOTION = 16 };
+  enum
+  {
+    QUALITY = 1,
+    GOP = 2,
+    PAN = 4,
+    PRESET = 8,
+    MOTION = 16
+  };
   gboolean video = stage->codec != CODEC_JPEG;
   const char *key = video ? "crf" : "quality", *value;
   guint seen = 0;
@@ -105,7 +112,8 @@ parse_codec (char *const *fields, RecipeStage *stage, GError **error)
   }
   if (seen & QUALITY)
     return TRUE;
-  g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "%s: is missing: give %s:%g..%g or less", key, key, least, most);
+  g_set_error (
+      error, TRAIN_ERROR, EXIT_USAGE, "%s: is missing: give %s:%g..%g or less", key, key, least, most);
   return FALSE;
 }
 
@@ -175,7 +183,8 @@ parse_chain (Degrade *degrade, GString *text, const char *given, GError **error)
   weight = g_ascii_strtod (given, &end);
   if (end != given && g_ascii_isspace (*end)) {
     if (!(weight > 0 && weight <= 1e6)) {
-      g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "the weight in '%s' is not above 0 and at most 1000000", given);
+      g_set_error (
+          error, TRAIN_ERROR, EXIT_USAGE, "the weight in '%s' is not above 0 and at most 1000000", given);
       return FALSE;
     }
     chain->weight = weight;
@@ -302,7 +311,10 @@ degrade_chain_text (const Degrade *degrade, guint chain)
 char *
 degrade_key (const char *chain_text)
 {
-  enum { LENGTH_MAX = 80 };
+  enum
+  {
+    LENGTH_MAX = 80
+  };
   GString *key = g_string_new (NULL);
 
   for (const char *c = chain_text; *c && key->len < LENGTH_MAX; c++)

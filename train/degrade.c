@@ -1,8 +1,9 @@
 /* Drawing and applying degradations.
  *
- * A still becomes a sequence by panning over it, so most stages work on a window of the picture that is larger
- * than what is asked for: by what the blurs reach, by the pan, and by a margin so that the codec's blocks and
- * predictions at the window's border do not show. Beyond the picture the window continues by reflection.
+ * A still becomes a sequence by panning over it, so most stages work on a window of the picture that is
+ * larger than what is asked for: by what the blurs reach, by the pan, and by a margin so that the codec's
+ * blocks and predictions at the window's border do not show. Beyond the picture the window continues by
+ * reflection.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "degrade-filter.h"
@@ -141,8 +142,8 @@ degradation_text (const Degradation *degradation)
       g_string_append_printf (text, "blur=%d:%.6g", stage->kernel.size, stage->kernel.sigma);
       break;
     case DEGRADE_BLUR_ANISOTROPIC:
-      g_string_append_printf (text, "blur=anisotropic:%.6g,%.6g at %.4g degrees", stage->value, stage->across,
-          degrees);
+      g_string_append_printf (
+          text, "blur=anisotropic:%.6g,%.6g at %.4g degrees", stage->value, stage->across, degrees);
       break;
     case DEGRADE_BLUR_MOTION:
       g_string_append_printf (text, "blur=motion:%.6g at %.4g degrees", stage->value, degrees);
@@ -152,8 +153,8 @@ degradation_text (const Degradation *degradation)
       break;
     case DEGRADE_NOISE_GAUSS:
     case DEGRADE_NOISE_POISSON:
-      g_string_append_printf (text, "noise=%s:%.6g", stage->kind == DEGRADE_NOISE_GAUSS ? "gauss" : "poisson",
-          stage->value);
+      g_string_append_printf (
+          text, "noise=%s:%.6g", stage->kind == DEGRADE_NOISE_GAUSS ? "gauss" : "poisson", stage->value);
       break;
     case DEGRADE_CODEC:
       g_string_append_printf (text, "%s=%s:%g", codec_name (stage->codec.kind),
@@ -167,7 +168,8 @@ degradation_text (const Degradation *degradation)
     }
   }
   if (degradation->clip)
-    g_string_append_printf (text, " (frame %d of %d of the clip)", degradation->kept + 1, degradation->frames);
+    g_string_append_printf (
+        text, " (frame %d of %d of the clip)", degradation->kept + 1, degradation->frames);
   else if (degradation->frames > 1)
     g_string_append_printf (text, " (frame %d of %d, pan %.3g down and %.3g right)", degradation->kept + 1,
         degradation->frames, degradation->pan[0], degradation->pan[1]);
@@ -250,8 +252,8 @@ frames_allocate (Frames *frames, GError **error)
   frames->block = g_try_malloc_n ((gsize) frames->n, size);
   frames->spare = g_try_malloc_n ((gsize) frames->n, size);
   if (!frames->block || !frames->spare) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to degrade %d frames of %dx%d", frames->n,
-        frames->width, frames->height);
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to degrade %d frames of %dx%d",
+        frames->n, frames->width, frames->height);
     return FALSE;
   }
   frames->frame = g_new (guint8 *, frames->n);
@@ -329,8 +331,8 @@ apply_stage (const DegradeStage *stage, Frames *frames, int only, GError **error
   case DEGRADE_NOISE_GAUSS:
   case DEGRADE_NOISE_POISSON:
     for (int i = 0; i < frames->n; i++)
-      filter_noise ((gsize) frames->height * frames->width * 3, stage->value, stage->kind == DEGRADE_NOISE_POISSON,
-          stage->seed + (guint64) i, frames->frame[i]);
+      filter_noise ((gsize) frames->height * frames->width * 3, stage->value,
+          stage->kind == DEGRADE_NOISE_POISSON, stage->seed + (guint64) i, frames->frame[i]);
     return TRUE;
   case DEGRADE_CODEC:
     if (!apply_codec (&stage->codec, frames, only, error))
@@ -412,8 +414,8 @@ make_canvas (const Degradation *degradation, const Window *window, const Degrade
   g_autofree guint8 *spare = g_try_malloc_n ((gsize) height * 3, (gsize) width);
 
   if (!canvas || !spare) {
-    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to degrade a picture of %dx%d", width,
-        height);
+    g_set_error (
+        error, DU_ERROR, DU_ERROR_MEMORY, "not enough memory to degrade a picture of %dx%d", width, height);
     return NULL;
   }
   filter_cut (picture->height, picture->width, rgb, top - window->above - window->border,
@@ -442,8 +444,8 @@ make_frames (const Degradation *degradation, const Window *window, const Degrade
 
     if (clip || !canvas) {
       g_free (canvas);
-      canvas = make_canvas (degradation, window, picture, clip ? picture->clip[i] : picture->rgb, top, left,
-          error);
+      canvas = make_canvas (
+          degradation, window, picture, clip ? picture->clip[i] : picture->rgb, top, left, error);
     }
     if (!canvas)
       return FALSE;
@@ -476,8 +478,8 @@ make_target (const Window *window, const DegradePicture *picture, int top, int l
 }
 
 gboolean
-degradation_apply (const Degradation *degradation, const DegradePicture *picture, int top, int left, int height,
-    int width, guint8 *to, guint8 *target, GError **error)
+degradation_apply (const Degradation *degradation, const DegradePicture *picture, int top, int left,
+    int height, int width, guint8 *to, guint8 *target, GError **error)
 {
   gboolean whole = top == 0 && left == 0 && height == picture->height && width == picture->width;
   g_auto (Frames) frames = { 0 };
@@ -491,7 +493,8 @@ degradation_apply (const Degradation *degradation, const DegradePicture *picture
       || !make_frames (degradation, &window, picture, top, left, &frames, error))
     return FALSE;
   for (guint i = window.stills; i < degradation->n; i++)
-    if (!apply_stage (&degradation->stage[i], &frames, i == window.last_video ? degradation->kept : -1, error))
+    if (!apply_stage (
+            &degradation->stage[i], &frames, i == window.last_video ? degradation->kept : -1, error))
       return FALSE;
   filter_cut (window.height, window.width, frames.frame[0], window.above, window.before, height, width, to);
   return !target || make_target (&window, picture, top, left, height, width, target, error);

@@ -16,10 +16,11 @@
  *            yuv420                        4:2:0 alone
  *   RANGE    A or A..B, drawn evenly
  *
- * A video codec gets gop (8) frames, one group of pictures, over which the view pans by pan (0..2) pixels a frame
- * in any direction; the frame that is kept is drawn from among them, and stands where the sharp picture stands.
- * gop:1 is an intra frame. motion:clip: a video's own frames instead, those round the one that is kept. preset:file, the default, is how people encode files, with B-frames where the codec has
- * them; preset:fast takes a third of the time.
+ * A video codec gets gop (8) frames, one group of pictures, over which the view pans by pan (0..2) pixels a
+ * frame in any direction; the frame that is kept is drawn from among them, and stands where the sharp picture
+ * stands. gop:1 is an intra frame. motion:clip: a video's own frames instead, those round the one that is kept.
+ * preset:file, the default, is how people encode files, with B-frames where the codec has them; preset:fast
+ * takes half of the time.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DEGRADE_H
@@ -43,7 +44,7 @@
   "    ,gop:RANGE               frames of the sequence, one of which is taken (8; 1 = an intra frame)\n" \
   "    ,pan:RANGE               pixels by which the view moves from frame to frame (0..2)\n" \
   "    ,motion:clip             a video's own frames instead; pictures pan nevertheless\n" \
-  "    ,preset:fast             a third of the time; else as people encode files\n" \
+  "    ,preset:fast             half of the time; else as people encode files\n" \
   "  jpeg=quality:RANGE\n" \
   "  yuv420                     the chroma of 4:2:0, which the codecs have too; where a chain has it, the picture\n" \
   "                             to be reached has it as well: no network can bring back the chroma's detail\n" \

@@ -5,9 +5,9 @@
 #include "page.h"
 
 /* What people have: streams, of blurred and of sharp pictures. */
-#define CONDITIONS \
-  "h264=crf:18 ; h264=crf:23 ; h264=crf:28 ; " \
-  "blur=7:1 > h264=crf:18 ; blur=7:1 > h264=crf:23 ; blur=7:1 > h264=crf:28 ; " \
+#define CONDITIONS                                                                                           \
+  "h264=crf:18 ; h264=crf:23 ; h264=crf:28 ; "                                                               \
+  "blur=7:1 > h264=crf:18 ; blur=7:1 > h264=crf:23 ; blur=7:1 > h264=crf:28 ; "                              \
   "blur=11:1.6 > h264=crf:18 ; blur=11:1.6 > h264=crf:23 ; blur=11:1.6 > h264=crf:28"
 
 gboolean
@@ -34,11 +34,13 @@ fit_recipes_settle (Settings *settings, GError **error)
 gboolean
 fit_recipes_init (FitPlan *plan, const Settings *settings, GError **error)
 {
-  const char *train = settings_text (settings, "degrade"), *validate = settings_text (settings, "val-degrade");
+  const char *train = settings_text (settings, "degrade"),
+             *validate = settings_text (settings, "val-degrade");
 
   if (train && plan->kind != DATASET_ON_THE_FLY) {
     g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
-        "--degrade is for sharp material and pairs are degraded already: give --on-the-fly too, or leave it out");
+        "--degrade is for sharp material and pairs are degraded already: give --on-the-fly too, or leave it "
+        "out");
     return FALSE;
   }
   if (train && !((plan->degrade = degrade_parse (train, error)) && degrade_check (plan->degrade, error)))
@@ -52,8 +54,8 @@ fit_recipes_init (FitPlan *plan, const Settings *settings, GError **error)
   if (fit_n_conditions (plan) <= METRICS_MAX_KERNELS)
     return TRUE;
   g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
-      "--kernels and --val-degrade have %u kernels and chains together: give at most %d", fit_n_conditions (plan),
-      METRICS_MAX_KERNELS);
+      "--kernels and --val-degrade have %u kernels and chains together: give at most %d",
+      fit_n_conditions (plan), METRICS_MAX_KERNELS);
   return FALSE;
 }
 
