@@ -37,7 +37,7 @@ clip_empty (int height, int width)
   Clip clip = { height, width, { NULL } };
 
   for (int i = 0; i < FRAMES; i++)
-    clip.rgb[i] = g_malloc0 ((gsize)height * width * 3);
+    clip.rgb[i] = g_malloc0 ((gsize) height * width * 3);
   return clip;
 }
 
@@ -53,8 +53,8 @@ clip_new (int height, int width)
         double wave = sin (u * 0.21) * cos (v * 0.17), edge = (u / 24 + v / 20) % 2 ? 25 : -25;
 
         for (int c = 0; c < 3; c++)
-          clip.rgb[i][((gsize)y * width + x) * 3 + c]
-              = (guint8)CLAMP (90 + 20 * i + edge + (30 + 8 * c) * wave + grain, 0, 255);
+          clip.rgb[i][((gsize) y * width + x) * 3 + c]
+              = (guint8) CLAMP (90 + 20 * i + edge + (30 + 8 * c) * wave + grain, 0, 255);
       }
   return clip;
 }
@@ -62,7 +62,7 @@ clip_new (int height, int width)
 static double
 psnr (const Clip *a, int i, const Clip *b, int j)
 {
-  return metrics_psnr (metrics_mse8 ((gsize)a->height * a->width * 3, a->rgb[i], b->rgb[j]));
+  return metrics_psnr (metrics_mse8 ((gsize) a->height * a->width * 3, a->rgb[i], b->rgb[j]));
 }
 
 static Clip
@@ -72,7 +72,7 @@ pass (const CodecOptions *options, const Clip *clip, gsize *bytes)
   g_autoptr (GError) error = NULL;
 
   codec_round_trip (
-      options, FRAMES, clip->height, clip->width, (const guint8 *const *)clip->rgb, out.rgb, bytes, &error);
+      options, FRAMES, clip->height, clip->width, (const guint8 *const *) clip->rgb, out.rgb, bytes, &error);
   if (error)
     g_error ("%s, quality %g, gop %d, fast %d, %dx%d: %s", codec_name (options->kind), options->quality,
         options->gop, options->fast, clip->width, clip->height, error->message);
@@ -222,8 +222,8 @@ test_colours (void)
     for (int hd = 0; hd < 2; hd++) {
       int height = hd ? 577 : 17, width = 19;
       const guint8 *want = hd ? rows[r].bt709 : rows[r].bt601;
-      g_autofree guint8 *rgb = g_malloc (3 * (gsize)height * width), *yuv = NULL;
-      g_autofree guint8 *back = g_malloc (3 * (gsize)height * width);
+      g_autofree guint8 *rgb = g_malloc (3 * (gsize) height * width), *yuv = NULL;
+      g_autofree guint8 *back = g_malloc (3 * (gsize) height * width);
       GstVideoInfo info;
 
       for (int i = 0; i < 3 * height * width; i++)
@@ -262,9 +262,9 @@ test_siting (void)
     for (int x = 0; x < SIDE; x++) {
       guint8 *to = rgb + (y * SIDE + x) * 3;
 
-      to[0] = (guint8)(40 + 6 * x);
+      to[0] = (guint8) (40 + 6 * x);
       to[1] = 128;
-      to[2] = (guint8)(40 + 6 * y);
+      to[2] = (guint8) (40 + 6 * y);
     }
   yuv_info (SIDE, SIDE, &info);
   g_assert_cmpuint (info.size, ==, sizeof yuv);
@@ -281,7 +281,7 @@ expect_refused (const CodecOptions *options, int side, int code, const char *rea
   g_auto (Clip) clip = clip_new (side, side), out = clip_empty (side, side);
   g_autoptr (GError) error = NULL;
 
-  if (codec_round_trip (options, FRAMES, side, side, (const guint8 *const *)clip.rgb, out.rgb, NULL, &error))
+  if (codec_round_trip (options, FRAMES, side, side, (const guint8 *const *) clip.rgb, out.rgb, NULL, &error))
     g_error ("'%s': taken", reason);
   g_assert_error (error, TRAIN_ERROR, code);
   if (!strstr (error->message, reason))

@@ -118,7 +118,7 @@ codec_check (const CodecOptions *options, GError **error)
 static void
 set_up (const CodecOptions *options, GstElement *encoder, GstElement *decoder)
 {
-  int quality = (int)floor (options->quality + 0.5), gop = options->gop;
+  int quality = (int) floor (options->quality + 0.5), gop = options->gop;
   gboolean fast = options->fast;
   g_autofree char *text = NULL;
 
@@ -148,7 +148,7 @@ set_up (const CodecOptions *options, GstElement *encoder, GstElement *decoder)
   case CODEC_VP9:
     /* Its mode of constant quality does not keep to it: PSNR hardly follows cq-level. */
     g_object_set (encoder, "min-quantizer", quality, "max-quantizer", quality, "threads", 1, "tile-columns",
-        0, "deadline", (gint64)(fast ? 1 : 1000000), "cpu-used", fast ? 8 : 2, NULL);
+        0, "deadline", (gint64) (fast ? 1 : 1000000), "cpu-used", fast ? 8 : 2, NULL);
     if (fast)
       g_object_set (encoder, "lag-in-frames", 0, NULL);
     if (gop)
@@ -197,10 +197,10 @@ take (Codec *codec, GstBuffer *buffer, GError **error)
 
     for (guint i = 0; i < 3; i++)
       for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (&from, i); y++)
-        memcpy (to.data[i] + (gsize)y * to.stride[i],
-            (guint8 *)GST_VIDEO_FRAME_PLANE_DATA (&from, i)
-                + (gssize)y * GST_VIDEO_FRAME_PLANE_STRIDE (&from, i),
-            (gsize)GST_VIDEO_FRAME_COMP_WIDTH (&from, i));
+        memcpy (to.data[i] + (gsize) y * to.stride[i],
+            (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (&from, i)
+                + (gssize) y * GST_VIDEO_FRAME_PLANE_STRIDE (&from, i),
+            (gsize) GST_VIDEO_FRAME_COMP_WIDTH (&from, i));
   }
   gst_video_frame_unmap (&from);
   if (yuv)
@@ -219,7 +219,7 @@ on_frame (GstPad *pad, GstObject *parent, GstBuffer *buffer)
   Codec *codec = gst_pad_get_element_private (pad);
   gboolean ok = !codec->failure && take (codec, buffer, &codec->failure);
 
-  (void)parent;
+  (void) parent;
   gst_buffer_unref (buffer);
   return ok ? GST_FLOW_OK : GST_FLOW_ERROR;
 }
@@ -229,7 +229,7 @@ on_coded (GstPad *pad, GstPadProbeInfo *probe, gpointer data)
 {
   Codec *codec = data;
 
-  (void)pad;
+  (void) pad;
   codec->bytes += gst_buffer_get_size (GST_PAD_PROBE_INFO_BUFFER (probe));
   return GST_PAD_PROBE_OK;
 }
@@ -335,7 +335,7 @@ codec_open (const CodecOptions *options, int height, int width, CodecFunc func, 
 static GstBuffer *
 to_buffer (Codec *codec, const guint8 *yuv)
 {
-  DuFrame from = yuv_frame (&codec->info, (guint8 *)yuv);
+  DuFrame from = yuv_frame (&codec->info, (guint8 *) yuv);
   GstBuffer *buffer = gst_buffer_new_allocate (NULL, codec->padded.size, NULL);
   GstMapInfo map;
 
@@ -346,15 +346,15 @@ to_buffer (Codec *codec, const guint8 *yuv)
   for (int i = 0; i < 3; i++) {
     int width = GST_VIDEO_INFO_COMP_WIDTH (&codec->info, i),
         height = GST_VIDEO_INFO_COMP_HEIGHT (&codec->info, i);
-    gsize stride = (gsize)codec->padded.stride[i];
+    gsize stride = (gsize) codec->padded.stride[i];
     gsize end = i < 2 ? codec->padded.offset[i + 1] : codec->padded.size;
     guint8 *to = map.data + codec->padded.offset[i];
 
     for (int y = 0; to + stride <= map.data + end; y++, to += stride) {
-      const guint8 *line = from.data[i] + (gsize)MIN (y, height - 1) * from.stride[i];
+      const guint8 *line = from.data[i] + (gsize) MIN (y, height - 1) * from.stride[i];
 
-      memcpy (to, line, (gsize)width);
-      memset (to + width, line[width - 1], stride - (gsize)width);
+      memcpy (to, line, (gsize) width);
+      memset (to + width, line[width - 1], stride - (gsize) width);
     }
   }
   gst_buffer_unmap (buffer, &map);
@@ -430,7 +430,7 @@ take_frame (guint frame, const guint8 *yuv, gpointer data, GError **error)
 {
   const Trip *trip = data;
 
-  if (frame < (guint)trip->n)
+  if (frame < (guint) trip->n)
     return yuv_to_rgb (&trip->info, yuv, trip->height, trip->width, trip->decoded[frame], error);
   g_set_error (
       error, TRAIN_ERROR, EXIT_DATA, "the decoder gives more than the %d frames that went in", trip->n);

@@ -51,9 +51,9 @@ convert_line (double kr, double kb, int width, const guint8 *rgb, int padded, fl
     double luma = kr * from[0] + (1 - kr - kb) * from[1] + kb * from[2];
 
     /* ITU-T H.273, equations 38 to 40. */
-    y[x] = (float)luma;
-    cb[x] = (float)((from[2] - luma) / (2 * (1 - kb)));
-    cr[x] = (float)((from[0] - luma) / (2 * (1 - kr)));
+    y[x] = (float) luma;
+    cb[x] = (float) ((from[2] - luma) / (2 * (1 - kb)));
+    cr[x] = (float) ((from[0] - luma) / (2 * (1 - kr)));
   }
 }
 
@@ -65,7 +65,7 @@ write_chroma (int padded, const float *above, const float *below, guint8 *to)
     int left = MAX (x - 1, 0);
     float sum = above[left] + 2 * above[x] + above[x + 1] + below[left] + 2 * below[x] + below[x + 1];
 
-    to[x / 2] = (guint8)(128.5f + sum / 8 * (224.0f / 255));
+    to[x / 2] = (guint8) (128.5f + sum / 8 * (224.0f / 255));
   }
 }
 
@@ -74,22 +74,22 @@ yuv_from_rgb (const GstVideoInfo *info, int height, int width, const guint8 *rgb
 {
   DuFrame frame = yuv_frame (info, yuv);
   int padded = info->width;
-  g_autofree float *lines = g_new (float, 5 * (gsize)padded);
+  g_autofree float *lines = g_new (float, 5 * (gsize) padded);
   float *y = lines, *cb[2] = { y + padded, y + 2 * padded }, *cr[2] = { y + 3 * padded, y + 4 * padded };
   double kr = 0, kb = 0;
 
   memset (yuv, 0, info->size); /* the ends of lines too: equal pictures are equal bytes */
   gst_video_color_matrix_get_Kr_Kb (info->colorimetry.matrix, &kr, &kb);
   for (int row = 0; row < info->height; row++) {
-    guint8 *luma = frame.data[0] + (gsize)row * frame.stride[0];
+    guint8 *luma = frame.data[0] + (gsize) row * frame.stride[0];
 
     convert_line (
-        kr, kb, width, rgb + (gsize)MIN (row, height - 1) * width * 3, padded, y, cb[row & 1], cr[row & 1]);
+        kr, kb, width, rgb + (gsize) MIN (row, height - 1) * width * 3, padded, y, cb[row & 1], cr[row & 1]);
     for (int x = 0; x < padded; x++)
-      luma[x] = (guint8)(16.5f + y[x] * (219.0f / 255));
+      luma[x] = (guint8) (16.5f + y[x] * (219.0f / 255));
     if (row & 1) {
-      write_chroma (padded, cb[0], cb[1], frame.data[1] + (gsize)(row / 2) * frame.stride[1]);
-      write_chroma (padded, cr[0], cr[1], frame.data[2] + (gsize)(row / 2) * frame.stride[2]);
+      write_chroma (padded, cb[0], cb[1], frame.data[1] + (gsize) (row / 2) * frame.stride[1]);
+      write_chroma (padded, cr[0], cr[1], frame.data[2] + (gsize) (row / 2) * frame.stride[2]);
     }
   }
 }
@@ -99,7 +99,7 @@ yuv_to_rgb (const GstVideoInfo *info, const guint8 *yuv, int height, int width, 
 {
   const MediaOptions as_is = { 0 };
   GstVideoFrame frame = { .info = *info };
-  DuFrame planes = yuv_frame (info, (guint8 *)yuv);
+  DuFrame planes = yuv_frame (info, (guint8 *) yuv);
   g_autofree guint8 *whole = NULL;
   int whole_height, whole_width;
 
@@ -111,6 +111,6 @@ yuv_to_rgb (const GstVideoInfo *info, const guint8 *yuv, int height, int width, 
     return FALSE;
   }
   for (int y = 0; y < height; y++)
-    memcpy (rgb + (gsize)y * width * 3, whole + (gsize)y * whole_width * 3, (gsize)width * 3);
+    memcpy (rgb + (gsize) y * width * 3, whole + (gsize) y * whole_width * 3, (gsize) width * 3);
   return TRUE;
 }
