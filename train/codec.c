@@ -130,8 +130,8 @@ set_up (const CodecOptions *options, GstElement *encoder, GstElement *decoder)
       gst_util_set_object_arg (G_OBJECT (encoder), "tune", "zerolatency");
     g_object_set (encoder, "quantizer", quality, "qp-min", 0, "key-int-max", gop, "threads", 1, NULL);
 #if defined(__x86_64__) || defined(__i386__)
-    /* x264's AVX-512 code for the macroblock tree reads memory that nobody wrote: small frames come out another way
-     * each time. */
+    /* x264's AVX-512 code for the macroblock tree reads memory that nobody wrote: small frames come out
+     * another way each time. */
     if (__builtin_cpu_supports ("avx512f"))
       g_object_set (encoder, "option-string", "asm=avx2", NULL);
 #endif

@@ -64,7 +64,7 @@ kind_of (const char *type)
   if (g_str_has_prefix (type, "image/"))
     return MEDIA_PICTURE;
   return g_str_has_prefix (type, "video/") || strcmp (type, "application/mxf") == 0
-                 || strcmp (type, "application/ogg") == 0
+                 || strcmp (type, "application/ogg") == 0 || strcmp (type, "application/x-yuv4mpeg") == 0
              ? MEDIA_VIDEO
              : MEDIA_UNKNOWN;
 }

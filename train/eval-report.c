@@ -207,24 +207,6 @@ append_pictures (GString *page, const EvalReport *report, GError **error)
   return TRUE;
 }
 
-static void
-append_weights (GString *page, const EvalReport *report)
-{
-  static const char *const columns[] = { "Weights", "", NULL };
-  DuModel *model = du_session_model (report->session);
-  g_auto (GStrv) keys = du_model_metadata_keys (model);
-
-  page_network (page, du_model_config (model));
-  page_heading (page, "Weights");
-  page_table (page, NULL, columns, 2);
-  for (char **key = keys; *key; key++) {
-    page_row (page, FALSE);
-    page_cell (page, *key);
-    page_cell (page, du_model_metadata (model, *key));
-  }
-  page_table_end (page, FALSE);
-}
-
 gboolean
 eval_report_save (const EvalReport *report, GError **error)
 {
@@ -247,7 +229,7 @@ eval_report_save (const EvalReport *report, GError **error)
   append_tables (page, report);
   if (!append_pictures (page, report, error))
     return FALSE;
-  append_weights (page, report);
+  page_weights (page, du_session_model (report->session));
   page_heading (page, "Configuration");
   page_key_file (page, report->settings, "settings");
   return page_save (page, plots, report->folder, error);

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
 #include "eval-report.h"
+#include "eval.h"
 #include "media.h"
 #include "progress.h"
 #include "settings.h"
@@ -19,7 +20,8 @@ static const SettingEntry entries[] = {
   { "all", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Write every picture, not only those of the most, the median and the least gain of each kernel" },
   { "kernels", 0, SETTING_TEXT, FALSE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",
-    "Blur kernels, SIZE:SIGMA in pixels; each blurs every sharp picture" },
+    "Blur kernels, SIZE:SIGMA in pixels; each blurs every sharp picture. With --streams none is one, and "
+    "none,7:1,11:1.6 are taken where none are given" },
   { "fit", 0, SETTING_CHOICE, FALSE, "none", 0, 0, "none|stretch|crop", NULL,
     "Bring sharp pictures to 448x256 first, as for training, or take them as they are" },
   { "every", 0, SETTING_INTEGER, FALSE, "1", 1, 1e9, NULL, "N", "Take every N-th frame of a video" },
@@ -30,6 +32,7 @@ static const SettingEntry entries[] = {
   { "precision", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, SETTINGS_PRECISIONS, NULL, "Of activations" },
   { "threads", 't', SETTING_INTEGER, FALSE, "0", 0, 1024, NULL, "N", "CPU threads, 0 = one per core" },
   { "overlap", 0, SETTING_INTEGER, FALSE, NULL, 0, 128, NULL, "PIXELS", "That neighbouring tiles share" },
+  EVAL_STREAMS_OPTIONS,
 };
 /* clang-format on */
 
@@ -82,6 +85,14 @@ eval_clear (Eval *eval)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Eval, eval_clear)
 
+void
+eval_tiles (const Settings *settings, DuDeblurrerOptions *options)
+{
+  du_deblurrer_options_init (options);
+  if (settings_text (settings, "overlap"))
+    options->overlap = (int) settings_integer (settings, "overlap");
+}
+
 /* ---- one picture --------------------------------------------------------------------------- */
 
 /* As EvaluatePredict. */
@@ -102,9 +113,7 @@ deblur (gpointer data, int height, int width, const guint8 *blurred, float *pred
         = { .format = DU_FORMAT_RGB, .width = width, .height = height, .full_range = TRUE };
     DuDeblurrerOptions options;
 
-    du_deblurrer_options_init (&options);
-    if (settings_text (eval->settings, "overlap"))
-      options.overlap = (int) settings_integer (eval->settings, "overlap");
+    eval_tiles (eval->settings, &options);
     g_clear_pointer (&eval->deblurrer, du_deblurrer_free);
     eval->deblurrer = du_deblurrer_new (eval->session, &info, &options, error);
     if (!eval->deblurrer)
@@ -357,8 +366,8 @@ rank (Eval *eval)
   }
 }
 
-static void
-append_field (GString *text, const char *field)
+void
+eval_append_field (GString *text, const char *field)
 {
   if (strpbrk (field, ",\"\n\r")) {
     g_auto (GStrv) parts = g_strsplit (field, "\"", -1);
@@ -383,7 +392,7 @@ write_csv (const Eval *eval, GError **error)
     const EvalEntry *entry = &g_array_index (eval->entries, EvalEntry, i);
     char digits[G_ASCII_DTOSTR_BUF_SIZE];
 
-    append_field (text, entry->name);
+    eval_append_field (text, entry->name);
     if (entry->kernel >= 0)
       g_string_append_printf (text, ",%d,%s", eval->synth.kernels[entry->kernel].size,
           g_ascii_formatd (digits, sizeof digits, "%g", eval->synth.kernels[entry->kernel].sigma));
@@ -397,7 +406,7 @@ write_csv (const Eval *eval, GError **error)
         g_string_append (text, g_ascii_formatd (digits, sizeof digits, "%.8g", value));
     }
     g_string_append_c (text, ',');
-    append_field (text, entry->triptych ? entry->triptych : "");
+    eval_append_field (text, entry->triptych ? entry->triptych : "");
     g_string_append_c (text, '\n');
   }
   return text_save (path, text->str, error);
@@ -444,17 +453,31 @@ open_session (Eval *eval, GError **error)
   return TRUE;
 }
 
+/* What only makes sense with --streams, or without. */
+static gboolean
+check_options (const Settings *settings, GError **error)
+{
+  static const char *const with[] = { "encoder", "crf", "gop", "first", "frames", "size", NULL };
+  static const char *const without[] = { "all", "fit", "max-bad", NULL };
+  gboolean streams = settings_flag (settings, "streams");
+
+  for (const char *const *name = streams ? without : with; *name; name++)
+    if (settings_given (settings, *name)) {
+      g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--%s %s: leave one of them out", *name,
+          streams ? "has no meaning with --streams" : "needs --streams");
+      return FALSE;
+    }
+  if (settings_operands (settings)[0])
+    return TRUE;
+  g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no data given: see 'deblurunet-train eval --help'");
+  return FALSE;
+}
+
 static gboolean
 prepare (Eval *eval, GError **error)
 {
-  char *const *output = settings_paths (eval->settings, "output");
   int fit = settings_choice (eval->settings, "fit");
 
-  if (!settings_operands (eval->settings)[0]) {
-    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no data given: see 'deblurunet-train eval --help'");
-    return FALSE;
-  }
-  eval->output = output[0];
   eval->max_bad = (guint) settings_integer (eval->settings, "max-bad");
   synth_options_init (&eval->synth);
   if (!evaluate_kernels (settings_text (eval->settings, "kernels"), &eval->kernels, &eval->synth, error))
@@ -479,9 +502,7 @@ prepare (Eval *eval, GError **error)
   g_array_set_clear_func (eval->entries, entry_clear);
   eval->bad = g_ptr_array_new_with_free_func (g_free);
   eval->name = g_string_new (NULL);
-  if (eval->output && !folder_make (eval->output, error))
-    return FALSE;
-  return open_session (eval, error);
+  return TRUE;
 }
 
 ExitCode
@@ -493,10 +514,16 @@ eval_command (int argc, char **argv, GError **error)
       "Measures weights on whole pictures, 8-bit in and out, as the element runs them. DATA is folders of\n"
       "pairs (sharp/ and blur/ with equal names) or sharp pictures, videos and folders of them, each blurred\n"
       "with each of the kernels. PSNR and SSIM are means over pictures; a picture's PSNR counts 100 dB at\n"
-      "most.",
+      "most. With --streams DATA is clips, and frames are encoded and decoded after the blur.",
       NULL, error);
   if (!eval.settings)
     return EXIT_DONE;
+  eval.output = settings_paths (eval.settings, "output")[0];
+  if (!check_options (eval.settings, error) || (eval.output && !folder_make (eval.output, error))
+      || !open_session (&eval, error))
+    return EXIT_DATA;
+  if (settings_flag (eval.settings, "streams"))
+    return eval_streams (eval.settings, eval.session, error) ? EXIT_DONE : EXIT_DATA;
   if (!prepare (&eval, error) || !go_through (&eval, error))
     return EXIT_DATA;
   if (!eval.entries->len) {

@@ -324,6 +324,23 @@ page_network (GString *page, const DuConfig *config)
 }
 
 void
+page_weights (GString *page, DuModel *model)
+{
+  static const char *const columns[] = { "Weights", "", NULL };
+  g_auto (GStrv) keys = du_model_metadata_keys (model);
+
+  page_network (page, du_model_config (model));
+  page_heading (page, "Weights");
+  page_table (page, NULL, columns, 2);
+  for (char **key = keys; *key; key++) {
+    page_row (page, FALSE);
+    page_cell (page, *key);
+    page_cell (page, du_model_metadata (model, *key));
+  }
+  page_table_end (page, FALSE);
+}
+
+void
 page_kernel_name (const SynthKernel *kernel, char text[48])
 {
   if (kernel)

@@ -41,6 +41,8 @@ void page_table_end (GString *page, gboolean folded);
 void page_key_file (GString *page, GKeyFile *file, const char *group);
 /* Table 1: parameters, and folded away the layers. */
 void page_network (GString *page, const DuConfig *config);
+/* The same, and all that the weights file says. */
+void page_weights (GString *page, DuModel *model);
 
 /* "7×7, σ 1"; NULL: "as given". */
 void page_kernel_name (const SynthKernel *kernel, char text[48]);

@@ -60,12 +60,29 @@ triptych_make (Triptych *triptych, const EvaluateResult *result, const char *pre
   g_strdelimit (name, "/", '_');
   if (strlen (name) > NAME_MAX_BYTES)
     *g_utf8_find_prev_char (name, name + NAME_MAX_BYTES) = '\0';
-  kernel
-      = result->chain        ? degrade_key (result->chain)
-        : result->kernel < 0 ? g_strdup ("pair")
-                             : g_strdup_printf ("sigma%g", kernels[result->kernel].sigma);
-  triptych->name = g_strdup_printf ("%s-%s-%s.png", prefix, name, kernel);
+  if (result->chain)
+    kernel = degrade_key (result->chain);
+  else if (kernels)
+    kernel = result->kernel < 0 ? g_strdup ("pair") : g_strdup_printf ("sigma%g", kernels[result->kernel].sigma);
+  triptych->name = g_strdup_printf ("%s-%s%s%s.png", prefix, name, kernel ? "-" : "", kernel ? kernel : "");
   return TRUE;
+}
+
+void
+triptych_cut (Triptych *triptych, int height, int width)
+{
+  int top, left, stride = triptych->width * 3;
+
+  height = MIN (height, triptych->height);
+  width = MIN (width, triptych->width);
+  top = (triptych->height - height) / 2;
+  left = (triptych->width - width) / 2;
+  for (int i = 0; i < 3; i++)
+    for (int y = 0; y < height; y++)
+      memmove (triptych->part[i] + (gsize) y * width * 3,
+          triptych->part[i] + (gsize) (top + y) * stride + left * 3, (gsize) width * 3);
+  triptych->height = height;
+  triptych->width = width;
 }
 
 gboolean
@@ -125,16 +142,17 @@ typedef struct
   int top, left, height, width;
 } Part;
 
-/* Squared difference of the blurred and the sharp picture. */
+/* Squared difference of the blurred and the sharp picture, or of the first two. */
 static guint64
 lost (const Triptych *triptych, const Part *part)
 {
+  const guint8 *other = triptych->part[triptych->no_truth ? 1 : 2];
   guint64 sum = 0;
 
   for (int y = part->top; y < part->top + part->height; y++)
     for (int i = part->left * 3; i < (part->left + part->width) * 3; i++) {
       gsize at = (gsize) y * triptych->width * 3 + i;
-      int d = triptych->part[0][at] - triptych->part[2][at];
+      int d = triptych->part[0][at] - other[at];
 
       sum += (guint64) (d * d);
     }
@@ -263,7 +281,8 @@ append_image (GString *page, const char *class_name, const char *what, int heigh
 gboolean
 triptych_append (GString *page, const Triptych *triptych, const char *caption, GError **error)
 {
-  static const char *const names[] = { "blurred", "deblurred", "sharp" };
+  static const char *const usual[] = { "blurred", "deblurred", "sharp" };
+  const char *const *names = triptych->titles ? triptych->titles : usual;
   const Part part = find_part (triptych);
   gsize n = (gsize) triptych->height * triptych->width * 3, begun = page->len;
   double scale = MIN ((double) VIEW_MAX / MAX (triptych->height, triptych->width), 1);
@@ -276,7 +295,9 @@ triptych_append (GString *page, const Triptych *triptych, const char *caption, G
     g_autofree guint8 *pixels = reduce (triptych, i, height, width);
 
     g_string_append_printf (page, "<div><p>%s", names[i]);
-    if (i < 2)
+    if (triptych->no_truth)
+      ;
+    else if (i < 2)
       g_string_append_printf (
           page, "<br/>%.2f dB", metrics_psnr (metrics_mse8 (n, triptych->part[i], triptych->part[2])));
     else
