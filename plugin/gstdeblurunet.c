@@ -572,6 +572,15 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
     *output = input;
     return GST_FLOW_OK;
   }
+  if (!gst_deblurunet_frame_fits (&GST_VIDEO_FILTER (self)->out_info)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
+        ("No memory for a frame of %dx%d pixels, %" G_GSIZE_FORMAT " MB.",
+            GST_VIDEO_INFO_WIDTH (&GST_VIDEO_FILTER (self)->out_info),
+            GST_VIDEO_INFO_HEIGHT (&GST_VIDEO_FILTER (self)->out_info),
+            GST_VIDEO_INFO_SIZE (&GST_VIDEO_FILTER (self)->out_info) / 1000000),
+        (NULL));
+    return GST_FLOW_ERROR;
+  }
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
       ->prepare_output_buffer (transform, input, output);
 }

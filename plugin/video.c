@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "video.h"
 
+#define FRAME_TO_ASK_FOR ((gsize) 64 << 20) /* bytes */
+
 int
 gst_deblurunet_picture_height (int height, GstDeblurunetPicture picture)
 {
@@ -143,4 +145,17 @@ gst_deblurunet_frame_map (
   gst_buffer_add_video_meta_full (merged, meta->flags, meta->format, meta->width, meta->height,
       meta->n_planes, meta->offset, meta->stride);
   return map_frame (frame, info, merged, flags);
+}
+
+gboolean
+gst_deblurunet_frame_fits (const GstVideoInfo *info)
+{
+  gsize size = GST_VIDEO_INFO_SIZE (info);
+  gpointer memory;
+
+  if (size < FRAME_TO_ASK_FOR)
+    return TRUE;
+  memory = g_try_malloc (size);
+  g_free (memory);
+  return memory != NULL;
 }

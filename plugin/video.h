@@ -32,4 +32,8 @@ gboolean gst_deblurunet_has_fields (const GstVideoFrame *frame, const GstVideoIn
 gboolean gst_deblurunet_frame_map (
     GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags);
 
+/* Whether there is memory for one more such frame. GStreamer ends the process where there is none, so it is asked
+ * first, for frames so large that asking costs nothing beside them. */
+gboolean gst_deblurunet_frame_fits (const GstVideoInfo *info);
+
 #endif
