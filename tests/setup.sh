@@ -9,7 +9,7 @@ build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libjansson-dev 
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev"
 run="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-plugins-ugly gstreamer1.0-libav"
-check="clang libclang-rt-14-dev g++ python3 python3-numpy python3-torch python3-opencv libomp-dev binutils
+check="clang libclang-rt-14-dev g++ python3 python3-numpy python3-torch python3-opencv libomp-dev binutils valgrind
   util-linux libcairo2-dev libgstrtspserver-1.0-dev"
 
 case "${1:-}" in
