@@ -1,0 +1,533 @@
+/* The figures of the CUDA back end, one section of them a run, so that one that fails takes no other along.
+ * Prints a line for each: its name, a TAB, its value. With --backend cpu or reference everything runs without
+ * a GPU, to see that it does.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "network.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum
+{
+  WIDTH = 1920,
+  HEIGHT = 1080,
+  CURVE_STEPS = 50,
+};
+
+static DuBackendKind kind = DU_BACKEND_CUDA;
+static double seconds = 1; /* that a measurement lasts, at least */
+static gint64 started;
+static DuModel *model;
+static const DuPrecision precisions[] = { DU_PRECISION_F32, DU_PRECISION_BF16, DU_PRECISION_F16 };
+static const char *const precision_names[] = { "auto", "f32", "bf16", "f16" };
+
+static void G_GNUC_PRINTF (2, 3) figure (double value, const char *format, ...)
+{
+  char text[G_ASCII_DTOSTR_BUF_SIZE];
+  g_autofree char *name = NULL;
+  va_list arguments;
+
+  va_start (arguments, format);
+  name = g_strdup_vprintf (format, arguments);
+  va_end (arguments);
+  printf ("%s\t%s\n", name, g_ascii_formatd (text, sizeof text, "%.6g", value));
+  fflush (stdout);
+}
+
+static double
+now (void)
+{
+  return g_get_monotonic_time () / 1e6;
+}
+
+/* What a back end has not is no failure. */
+static gboolean
+forgive (const char *what, GError **error)
+{
+  if (!g_error_matches (*error, DU_ERROR, DU_ERROR_UNAVAILABLE)
+      && !g_error_matches (*error, DU_ERROR, DU_ERROR_MEMORY))
+    return FALSE;
+  fprintf (stderr, "%s: %s\n", what, (*error)->message);
+  g_clear_error (error);
+  return TRUE;
+}
+
+static void
+fill_noise (float *values, gsize count)
+{
+  for (gsize i = 0; i < count; i++)
+    values[i] = ((guint32) i * 2654435761u >> 24) / 255.f;
+}
+
+/* ---- the network alone, its data on the device ----------------------------------------------------------
+ */
+
+typedef struct
+{
+  const DuBackend *backend;
+  DuContext *context;
+  DuBuffer *block;
+  DuNetworkCache networks;
+} Engine;
+
+static void
+engine_clear (Engine *engine)
+{
+  if (!engine->context)
+    return;
+  du_network_cache_clear (&engine->networks);
+  engine->backend->buffer_free (engine->context, engine->block);
+  engine->backend->close (engine->context);
+}
+
+static gboolean
+engine_init (Engine *engine, DuPrecision precision, GError **error)
+{
+  const DuConfig *config = du_model_config (model);
+  const gsize count = du_config_n_parameters (config);
+  g_autofree char *note = NULL;
+  DuType type;
+
+  *engine = (Engine){ NULL };
+  engine->backend = du_backend_open (kind, precision, 0, -1, FALSE, &engine->context, &type, &note, error);
+  if (!engine->backend)
+    return FALSE;
+  du_network_cache_init (&engine->networks, engine->backend, engine->context, type, config, 1);
+  engine->block = engine->backend->buffer_new (engine->context, DU_TYPE_F32, count, error);
+  return engine->block
+         && engine->backend->upload (
+             engine->context, engine->block, 0, du_model_parameters (model), count, error);
+}
+
+static gboolean
+synchronise (const Engine *engine, GError **error)
+{
+  return !engine->backend->synchronise || engine->backend->synchronise (engine->context, error);
+}
+
+/* A network ready to run on noise. */
+static DuNetwork *
+engine_network (Engine *engine, int n, GError **error)
+{
+  DuNetwork *network
+      = du_network_cache_get (&engine->networks, DU_MODE_INFERENCE, n, DU_TILE_HEIGHT, DU_TILE_WIDTH, error);
+  g_autofree float *picture = network ? g_new (float, network->n_samples) : NULL;
+
+  if (!network)
+    return NULL;
+  fill_noise (picture, network->n_samples);
+  if (!du_network_load (network, engine->block, 1, error)
+      || !engine->backend->upload (engine->context, network->picture, 0, picture, network->n_samples, error)
+      || !du_network_forward (network, NULL, error) || !synchronise (engine, error))
+    return NULL;
+  return network;
+}
+
+static gboolean
+bench_forward (DuPrecision precision, GError **error)
+{
+  static const int batches[] = { 1, 2, 4, 8, 12, 16, 25, 48 };
+  gboolean ok;
+  Engine engine;
+
+  ok = engine_init (&engine, precision, error);
+  for (guint i = 0; ok && i < (seconds > 0 ? G_N_ELEMENTS (batches) : 1); i++) {
+    const int n = batches[i];
+    double start = now ();
+    DuNetwork *network = engine_network (&engine, n, error);
+    int rounds = 0;
+
+    ok = network != NULL;
+    if (ok)
+      figure ((now () - start) * 1e3, "forward/%s/batch%d/prepare_ms", precision_names[precision], n);
+    start = now ();
+    while (ok && (rounds < 3 || now () - start < seconds)) {
+      for (int k = 0; ok && k < 4; k++, rounds++)
+        ok = du_network_forward (network, NULL, error);
+      ok = ok && synchronise (&engine, error);
+    }
+    if (ok)
+      figure (rounds * n / (now () - start), "forward/%s/batch%d/tiles_per_second",
+          precision_names[precision], n);
+  }
+  engine_clear (&engine);
+  return ok;
+}
+
+/* ---- each row of the network ------------------------------------------------------------------------------
+ */
+
+static const DuBackend *real;
+static int row_index;
+static double row_ms[DU_N_ROWS];
+
+static gboolean
+timed_forward (DuContext *context, DuOp *op, const DuForward *args, GError **error)
+{
+  const int rounds = seconds > 0 ? 20 : 1;
+  gboolean ok = real->forward (context, op, args, error)
+                && (!real->synchronise || real->synchronise (context, error));
+  const double start = now ();
+
+  for (int i = 0; ok && i < rounds; i++)
+    ok = real->forward (context, op, args, error);
+  ok = ok && (!real->synchronise || real->synchronise (context, error));
+  row_ms[row_index++] = (now () - start) * 1e3 / rounds;
+  return ok;
+}
+
+static gboolean
+bench_rows (DuPrecision precision, GError **error)
+{
+  const int n = seconds > 0 ? 8 : 1;
+  DuBackend timed;
+  Engine engine;
+  gboolean ok = engine_init (&engine, precision, error);
+  DuNetwork *network = ok ? engine_network (&engine, n, error) : NULL;
+
+  ok = network != NULL;
+  if (ok) {
+    real = engine.backend;
+    timed = *real;
+    timed.forward = timed_forward;
+    network->backend = &timed;
+    row_index = 0;
+    ok = du_network_forward (network, NULL, error);
+    network->backend = real;
+  }
+  for (int row = 0; ok && row < DU_N_ROWS; row++)
+    figure (row_ms[row] * 1e3, "rows/%s/batch%d/%s_us", precision_names[precision], n, du_rows[row].name);
+  engine_clear (&engine);
+  return ok;
+}
+
+/* ---- frames
+ * --------------------------------------------------------------------------------------------------- */
+
+static DuSession *
+open_session (DuPrecision precision, GError **error)
+{
+  DuSessionOptions options;
+
+  du_session_options_init (&options);
+  options.backend = kind;
+  options.precision = precision;
+  return du_session_open (model, &options, error);
+}
+
+/* NV12 frames from system memory to system memory; figures from the first one on where first. */
+static gboolean
+process_frames (DuPrecision precision, int overlap, int batch, gboolean first, GError **error)
+{
+  const DuFrameInfo info = { .format = DU_FORMAT_NV12,
+    .width = WIDTH,
+    .height = HEIGHT,
+    .matrix = DU_MATRIX_BT709,
+    .chroma_centred_y = TRUE };
+  g_autofree guint8 *in = g_malloc (WIDTH * HEIGHT * 3 / 2), *out = g_malloc (WIDTH * HEIGHT * 3 / 2);
+  DuFrame input = { { in, in + WIDTH * HEIGHT }, { WIDTH, WIDTH } };
+  DuFrame output = { { out, out + WIDTH * HEIGHT }, { WIDTH, WIDTH } };
+  g_autoptr (DuSession) session = open_session (precision, error);
+  g_autoptr (DuDeblurrer) deblurrer = NULL;
+  DuDeblurrerOptions options;
+  DuDeblurrerStats stats;
+  int rounds = 0;
+  double start;
+
+  if (!session)
+    return FALSE;
+  for (int i = 0; i < WIDTH * HEIGHT * 3 / 2; i++)
+    in[i] = 16 + (i * 2654435761u >> 24) % 220;
+  du_deblurrer_options_init (&options);
+  options.overlap = overlap;
+  options.batch = batch;
+  deblurrer = du_deblurrer_new (session, &info, &options, error);
+  if (!deblurrer || !du_deblurrer_process (deblurrer, &input, &output, 1, error))
+    return FALSE;
+  if (first) {
+    figure ((g_get_monotonic_time () - started) / 1e3, "first_frame/%s/ms", precision_names[precision]);
+    return TRUE;
+  }
+  start = now ();
+  while (rounds < (seconds > 0 ? 3 : 0) || now () - start < seconds) {
+    if (!du_deblurrer_process (deblurrer, &input, &output, 1, error))
+      return FALSE;
+    rounds++;
+  }
+  du_deblurrer_get_stats (deblurrer, &stats);
+  if (rounds)
+    figure (rounds / (now () - start), "frames/%s/overlap%d/batch%d/%u_tiles/frames_per_second",
+        precision_names[precision], overlap, batch, stats.tiles_per_frame);
+  figure (
+      stats.network_ms, "frames/%s/overlap%d/batch%d/network_ms", precision_names[precision], overlap, batch);
+  return TRUE;
+}
+
+static gboolean
+bench_first_frame (DuPrecision precision, GError **error)
+{
+  return process_frames (precision, 48, 0, TRUE, error);
+}
+
+static gboolean
+bench_frames (DuPrecision precision, GError **error)
+{
+  static const int overlaps[] = { 48, 128 }, batches[] = { 0, 5, 25 };
+
+  for (guint o = 0; o < G_N_ELEMENTS (overlaps); o++)
+    for (guint b = 0; b < G_N_ELEMENTS (batches); b++)
+      if (seconds > 0 || o + b == 0)
+        if (!process_frames (precision, overlaps[o], batches[b], FALSE, error))
+          return FALSE;
+  return TRUE;
+}
+
+/* ---- precision
+ * -------------------------------------------------------------------------------------------------- */
+
+/* Mean and largest distance of a picture of the precision from one by the CPU in float32, in 1/255. */
+static gboolean
+bench_precision (DuPrecision precision, GError **error)
+{
+  const gsize count = (gsize) DU_TILE_HEIGHT * DU_TILE_WIDTH * 3;
+  g_autofree float *picture = g_new (float, count), *result = g_new (float, count),
+                   *expected = g_new (float, count);
+  g_autoptr (DuSession) session = open_session (precision, error), cpu = NULL;
+  DuSessionOptions options;
+  double sum = 0, largest = 0;
+
+  if (!session)
+    return FALSE;
+  /* Waves of many lengths: what is smooth and what is not. */
+  for (gsize i = 0; i < count; i++) {
+    const int x = i / 3 % DU_TILE_WIDTH, y = i / 3 / DU_TILE_WIDTH, c = i % 3;
+
+    picture[i] = (float) (0.5 + 0.2 * sin (x * x / 900. + c) + 0.2 * cos (y * (c + 1) / 7. + x / 31.));
+  }
+  du_session_options_init (&options);
+  options.backend = DU_BACKEND_CPU;
+  options.precision = DU_PRECISION_F32;
+  cpu = du_session_open (model, &options, error);
+  if (!cpu || !du_session_forward (cpu, 1, DU_TILE_HEIGHT, DU_TILE_WIDTH, picture, expected, error)
+      || !du_session_forward (session, 1, DU_TILE_HEIGHT, DU_TILE_WIDTH, picture, result, error))
+    return FALSE;
+  for (gsize i = 0; i < count; i++) {
+    sum += fabs (result[i] - expected[i]);
+    largest = MAX (largest, fabs (result[i] - expected[i]));
+  }
+  figure (sum / count * 255, "precision/%s/mean_of_255", precision_names[precision]);
+  figure (largest * 255, "precision/%s/largest_of_255", precision_names[precision]);
+  if (!(sum / count <= 1. / 255)) {
+    g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
+        "pictures in %s are %g of 255 off the CPU's on the average", precision_names[precision],
+        sum / count * 255);
+    return FALSE;
+  }
+  return TRUE;
+}
+
+/* ---- training
+ * --------------------------------------------------------------------------------------------------- */
+
+static DuTrainer *
+new_trainer (DuBackendKind backend, DuPrecision precision, int base_width, GError **error)
+{
+  g_autofree float *parameters = NULL;
+  DuTrainerOptions options;
+
+  du_trainer_options_init (&options);
+  options.config.base_width = base_width;
+  options.config.head = DU_HEAD_RESIDUAL;
+  options.backend = backend;
+  options.precision = precision;
+  parameters = g_new (float, du_config_n_parameters (&options.config));
+  du_config_initialise (&options.config, 1, parameters);
+  return du_trainer_new (&options, parameters, error);
+}
+
+static gboolean
+bench_training (DuPrecision precision, GError **error)
+{
+  static const int sizes[][3] = { { 8, 96, 96 }, { 32, 96, 96 }, { 8, DU_TILE_HEIGHT, DU_TILE_WIDTH } };
+
+  for (guint i = 0; i < (seconds > 0 ? G_N_ELEMENTS (sizes) : 1); i++) {
+    const int n = sizes[i][0], height = sizes[i][1], width = sizes[i][2];
+    const gsize count = (gsize) n * height * width * 3;
+    g_autofree float *input = g_new (float, count), *target = g_new (float, count);
+    g_autoptr (DuTrainer) trainer = new_trainer (kind, precision, 32, error);
+    DuStepResult result;
+    int rounds = 0;
+    double start;
+
+    fill_noise (input, count);
+    memcpy (target, input, count * sizeof *target);
+    if (!trainer || !du_trainer_step (trainer, n, height, width, input, target, 1e-3, &result, error))
+      return FALSE;
+    start = now ();
+    while (rounds < (seconds > 0 ? 3 : 1) || now () - start < seconds) {
+      if (!du_trainer_step (trainer, n, height, width, input, target, 1e-3, &result, error))
+        return FALSE;
+      rounds++;
+    }
+    figure (rounds / (now () - start), "training/%s/%dx%dx%d/steps_per_second", precision_names[precision], n,
+        height, width);
+  }
+  return TRUE;
+}
+
+/* Losses of a short training: waves, and the same waves blurred. */
+static gboolean
+loss_curve (DuBackendKind backend, DuPrecision precision, int steps, double *losses, GError **error)
+{
+  const int n = 4, side = 64;
+  const gsize count = (gsize) n * side * side * 3;
+  g_autofree float *input = g_new (float, count), *target = g_new (float, count);
+  g_autoptr (DuTrainer) trainer = new_trainer (backend, precision, 8, error);
+
+  for (int step = 0; trainer && step < steps; step++) {
+    DuStepResult result;
+
+    for (gsize i = 0; i < count; i++) {
+      const int c = i % 3, x = i / 3 % side, y = i / 3 / side % side, picture = i / 3 / side / side;
+      const double length = 3 + (step * 7 + picture * 3 + c) % 11;
+      const double wave = 0.3 * sin (x * 6.283 / length + step + y / 13.);
+
+      target[i] = (float) (0.5 + wave);
+      input[i] = (float) (0.5 + wave * exp (-12 / (length * length)));
+    }
+    if (!du_trainer_step (trainer, n, side, side, input, target, 1e-3, &result, error))
+      return FALSE;
+    losses[step] = result.loss;
+  }
+  return trainer != NULL;
+}
+
+/* The curve against the CPU's in float32, and against its own repetition. */
+static gboolean
+bench_curve (DuPrecision precision, GError **error)
+{
+  const int steps = seconds > 0 ? CURVE_STEPS : 3;
+  const double tolerance = precision == DU_PRECISION_F32 ? 0.05 : 0.5;
+  double losses[CURVE_STEPS], again[CURVE_STEPS], expected[CURVE_STEPS], off = 0;
+
+  if (!loss_curve (kind, precision, steps, losses, error)
+      || !loss_curve (kind, precision, steps, again, error)
+      || !loss_curve (DU_BACKEND_CPU, DU_PRECISION_F32, steps, expected, error))
+    return FALSE;
+  for (int i = 0; i < steps; i++)
+    off = MAX (off, fabs (losses[i] - expected[i]) / expected[i]);
+  figure (losses[0], "curve/%s/first_loss", precision_names[precision]);
+  figure (losses[steps - 1], "curve/%s/last_loss", precision_names[precision]);
+  figure (expected[steps - 1], "curve/%s/last_loss_of_cpu_f32", precision_names[precision]);
+  figure (off, "curve/%s/largest_relative_distance", precision_names[precision]);
+  figure (memcmp (losses, again, steps * sizeof *losses) == 0, "curve/%s/repeats_bit_for_bit",
+      precision_names[precision]);
+  if (memcmp (losses, again, steps * sizeof *losses) != 0)
+    g_set_error (error, DU_ERROR, DU_ERROR_BACKEND, "two equal trainings differ");
+  else if (!(off <= tolerance))
+    g_set_error (error, DU_ERROR, DU_ERROR_BACKEND, "losses in %s are up to %g off the CPU's, %g is allowed",
+        precision_names[precision], off, tolerance);
+  else
+    return TRUE;
+  return FALSE;
+}
+
+/* ---- the program
+ * ------------------------------------------------------------------------------------------------ */
+
+static gboolean
+load_model (const char *path, GError **error)
+{
+  g_autofree float *parameters = NULL;
+  DuConfig config;
+
+  if (path) {
+    model = du_model_load (path, error);
+  } else {
+    du_config_init (&config);
+    parameters = g_new (float, du_config_n_parameters (&config));
+    du_config_initialise (&config, 1, parameters);
+    model = du_model_new (&config, parameters, NULL, error);
+  }
+  return model != NULL;
+}
+
+static int
+print_device (void)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DuSession) session = open_session (DU_PRECISION_AUTO, &error);
+
+  if (!session) {
+    fprintf (stderr, "bench-gpu: %s\n", error->message);
+    return g_error_matches (error, DU_ERROR, DU_ERROR_UNAVAILABLE) ? 77 : 1;
+  }
+  printf ("%s\n", du_session_device (session));
+  return 0;
+}
+
+int
+main (int argc, char **argv)
+{
+  static const struct
+  {
+    const char *name;
+    gboolean (*run) (DuPrecision precision, GError **error);
+  } sections[] = { { "first-frame", bench_first_frame }, { "forward", bench_forward }, { "rows", bench_rows },
+    { "frames", bench_frames }, { "precision", bench_precision }, { "training", bench_training },
+    { "curve", bench_curve } };
+  static char *section, *backend, *weights, *precision;
+  static gboolean quick;
+  static const GOptionEntry entries[] = {
+    { "section", 's', 0, G_OPTION_ARG_STRING, &section,
+        "device (its name; exit 77 where there is none), first-frame, forward, rows, frames, precision, "
+        "training, curve",
+        "NAME" },
+    { "precision", 'p', 0, G_OPTION_ARG_STRING, &precision, "f32, bf16 or f16; all without it", "NAME" },
+    { "backend", 'b', 0, G_OPTION_ARG_STRING, &backend, "cuda, cpu or reference", "NAME" },
+    { "weights", 'w', 0, G_OPTION_ARG_FILENAME, &weights, "a weights file, else random ones", "FILE" },
+    { "quick", 'q', 0, G_OPTION_ARG_NONE, &quick, "the least work that visits everything", NULL },
+    { NULL },
+  };
+  g_autoptr (GOptionContext) options = g_option_context_new (NULL);
+  g_autoptr (GError) error = NULL;
+  gboolean found = FALSE;
+
+  started = g_get_monotonic_time ();
+  setlocale (LC_ALL, "");
+  g_option_context_add_main_entries (options, entries, NULL);
+  if (!g_option_context_parse (options, &argc, &argv, &error) || !section) {
+    fprintf (stderr, "bench-gpu: %s\n", error ? error->message : "give a --section");
+    return 2;
+  }
+  kind = g_strcmp0 (backend, "cpu") == 0         ? DU_BACKEND_CPU
+         : g_strcmp0 (backend, "reference") == 0 ? DU_BACKEND_REFERENCE
+                                                 : DU_BACKEND_CUDA;
+  seconds = quick ? 0 : 1;
+  if (!load_model (weights, &error)) {
+    fprintf (stderr, "bench-gpu: %s\n", error->message);
+    return 1;
+  }
+  if (strcmp (section, "device") == 0)
+    return print_device ();
+  for (guint i = 0; i < G_N_ELEMENTS (sections); i++)
+    for (guint p = 0; p < G_N_ELEMENTS (precisions) && strcmp (section, sections[i].name) == 0; p++) {
+      const char *name = precision_names[precisions[p]];
+
+      found = TRUE;
+      if (precision && strcmp (precision, name) != 0)
+        continue;
+      if (!sections[i].run (precisions[p], &error) && !forgive (name, &error)) {
+        fprintf (stderr, "bench-gpu: %s, %s: %s\n", section, name, error->message);
+        return 1;
+      }
+    }
+  if (!found)
+    fprintf (stderr, "bench-gpu: there is no section '%s'\n", section);
+  du_model_unref (model);
+  return found ? 0 : 2;
+}
