@@ -29,6 +29,10 @@ typedef struct
   DuType type; /* of activations */
   int threads; /* CPU threads, at least 1; a GPU ignores it */
   int device;  /* GPU, -1 = the first that works; a CPU ignores it */
+  gboolean tf32; /* a GPU may round the factors of float32 products to 10 bits; a CPU ignores it */
+  /* The same library calls in every process, so the same bits; else a GPU takes those that it measures to be
+   * fastest. Within a process results are the same either way. A CPU ignores it. */
+  gboolean reproducible;
 } DuContextOptions;
 
 typedef enum

@@ -72,7 +72,9 @@ activation (Fill fill, guint64 *state)
 static float
 rounded (DuType type, float value)
 {
-  return type == DU_TYPE_BF16 ? du_bf16_to_float (du_bf16_from_float (value)) : value;
+  return type == DU_TYPE_BF16  ? du_bf16_to_float (du_bf16_from_float (value))
+         : type == DU_TYPE_F16 ? du_f16_to_float (du_f16_from_float (value))
+                               : value;
 }
 
 /* Types of the row's activations: the picture's, the prediction's and the rest. */

@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "context.h"
+
+#include "graph.h"
+#include "kernels.h"
+
+enum
+{
+  STAGING = 1 << 20, /* floats that are converted at a time */
+};
+
+/* ---- errors -------------------------------------------------------------------------------------- */
+
+/* Those after which CUDA goes on working; all others are taken for what leaves the device in an unknown state
+ * (CUDA Runtime API, "Data types used by CUDA Runtime", cudaError). */
+static gboolean
+is_harmless (cudaError_t status)
+{
+  switch (status) {
+  case cudaErrorMemoryAllocation:
+  case cudaErrorInvalidValue:
+  case cudaErrorInvalidConfiguration:
+  case cudaErrorInvalidDevice:
+  case cudaErrorNoDevice:
+  case cudaErrorInsufficientDriver:
+  case cudaErrorDevicesUnavailable:
+  case cudaErrorNoKernelImageForDevice:
+  case cudaErrorLaunchOutOfResources:
+  case cudaErrorNotSupported:
+  case cudaErrorSystemNotReady:
+  case cudaErrorSystemDriverMismatch:
+  case cudaErrorCompatNotSupportedOnDevice:
+    return TRUE;
+  default:
+    return FALSE;
+  }
+}
+
+static gboolean
+fail (DuContext *context, const char *library, gboolean memory, gboolean lost, const char *reason,
+    const char *call, const char *file, int line, GError **error)
+{
+  g_autofree char *place = g_path_get_basename (file);
+  g_autofree char *problem
+      = g_strdup_printf ("%s: %s (%s, net/cuda/%s:%d)", library, reason, call, place, line);
+
+  if (memory)
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
+        "the GPU's memory is full; %s; take a smaller batch or smaller pictures, or end what else runs on it",
+        problem);
+  else
+    g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
+        "the GPU failed; %s; %s", problem,
+        lost ? "restart the program, or take backend=cpu" : "take backend=cpu, or report this");
+  if (lost && !context->lost)
+    context->lost = g_steal_pointer (&problem);
+  return FALSE;
+}
+
+gboolean
+du_cuda_check (DuContext *context, cudaError_t status, const char *call, const char *file, int line,
+    GError **error)
+{
+  if (status == cudaSuccess)
+    return TRUE;
+  if (is_harmless (status))
+    (void) cudaGetLastError (); /* else the next check of a launch would find it */
+  return fail (context, "CUDA", status == cudaErrorMemoryAllocation, !is_harmless (status),
+      cudaGetErrorString (status), call, file, line, error);
+}
+
+gboolean
+du_cudnn_check (DuContext *context, cudnnStatus_t status, const char *call, const char *file, int line,
+    GError **error)
+{
+  gboolean memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED
+                    || status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+
+  if (status == CUDNN_STATUS_SUCCESS)
+    return TRUE;
+  return fail (context, "cuDNN", memory,
+      CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED, cudnnGetErrorString (status), call,
+      file, line, error);
+}
+
+gboolean
+du_blas_check (DuContext *context, cublasStatus_t status, const char *call, const char *file, int line,
+    GError **error)
+{
+  if (status == CUBLAS_STATUS_SUCCESS)
+    return TRUE;
+  return fail (context, "cuBLASLt", status == CUBLAS_STATUS_ALLOC_FAILED,
+      status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_MAPPING_ERROR,
+      cublasLtGetStatusString (status), call, file, line, error);
+}
+
+gboolean
+du_cuda_enter (DuContext *context, GError **error)
+{
+  if (!context->lost)
+    return DU_CUDA (context, cudaSetDevice (context->device), error);
+  g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
+      "the GPU is no longer used after its failure; %s; restart the program, or take backend=cpu",
+      context->lost);
+  return FALSE;
+}
+
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+void *
+du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what, GError **error)
+{
+  void *memory = NULL;
+  cudaError_t status;
+  gsize bytes, free_bytes = 0, all_bytes = 0;
+
+  if (!g_size_checked_mul (&bytes, count, size) || bytes > G_MAXSSIZE) {
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
+        "%s of %" G_GSIZE_FORMAT " x %" G_GSIZE_FORMAT " bytes exceeds the address space: take smaller pictures",
+        what, count, size);
+    return NULL;
+  }
+  status = cudaMalloc (&memory, MAX (bytes, 1));
+  if (status == cudaSuccess)
+    return memory;
+  if (status != cudaErrorMemoryAllocation) {
+    (void) DU_CUDA (context, status, error);
+    return NULL;
+  }
+  (void) cudaGetLastError ();
+  if (!DU_CUDA (context, cudaMemGetInfo (&free_bytes, &all_bytes), error))
+    return NULL;
+  g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
+      "no memory on %s for %s of %" G_GSIZE_FORMAT " MiB, %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT
+      " MiB are free: take a smaller batch or smaller pictures, or end what else runs on it",
+      context->name, what, bytes >> 20, free_bytes >> 20, all_bytes >> 20);
+  return NULL;
+}
+
+void
+du_cuda_release (DuContext *context, void *memory)
+{
+  if (memory && !context->lost)
+    (void) DU_CUDA (context, cudaFree (memory), NULL);
+}
+
+gboolean
+du_cuda_reserve (DuContext *context, gsize size, GError **error)
+{
+  if (size <= context->scratch_size)
+    return TRUE;
+  du_cuda_release (context, context->scratch);
+  context->scratch = du_cuda_allocate (context, size, 1, "working memory", error);
+  context->scratch_size = context->scratch ? size : 0;
+  return context->scratch != NULL;
+}
+
+/* ---- open and close ---------------------------------------------------------------------------------- */
+
+static gboolean
+refuse (const char *reason, GError **error)
+{
+  g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "no GPU can be used: %s; take backend=cpu", reason);
+  return FALSE;
+}
+
+/* Makes the device current and its context ready. */
+static cudaError_t
+try_device (int device)
+{
+  cudaError_t status = cudaSetDevice (device);
+
+  if (status == cudaSuccess)
+    status = cudaFree (NULL); /* the first call that needs the driver's context */
+  if (status != cudaSuccess)
+    (void) cudaGetLastError ();
+  return status;
+}
+
+static gboolean
+choose_device (DuContext *context, GError **error)
+{
+  int wanted = context->options.device, count = 0;
+  cudaError_t status = cudaGetDeviceCount (&count);
+
+  if (status != cudaSuccess) {
+    (void) cudaGetLastError ();
+    return refuse (cudaGetErrorString (status), error);
+  }
+  if (count == 0)
+    return refuse ("there is no CUDA device", error);
+  if (wanted >= count || wanted < -1) {
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
+        "there is no CUDA device %d: the devices are 0 to %d; -1 takes the first that works", wanted, count - 1);
+    return FALSE;
+  }
+  for (int device = MAX (wanted, 0); device < (wanted < 0 ? count : wanted + 1); device++) {
+    status = try_device (device);
+    context->device = device;
+    if (status == cudaSuccess)
+      return TRUE;
+  }
+  return refuse (cudaGetErrorString (status), error);
+}
+
+static gboolean
+describe_device (DuContext *context, GError **error)
+{
+  struct cudaDeviceProp properties;
+
+  if (!DU_CUDA (context, cudaGetDeviceProperties (&properties, context->device), error))
+    return FALSE;
+  context->name = g_strdup_printf ("%s (CUDA %d, cuDNN %" G_GSIZE_FORMAT ")", properties.name,
+      context->device, cudnnGetVersion ());
+  if (properties.major >= 8)
+    return TRUE;
+  g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
+      "%s is too old: its compute capability is %d.%d, 8.0 is needed; take backend=cpu", properties.name,
+      properties.major, properties.minor);
+  return FALSE;
+}
+
+DuContext *
+du_cuda_open (const DuContextOptions *options, GError **error)
+{
+  DuContext *context = g_new0 (DuContext, 1);
+
+  context->options = *options;
+  if (choose_device (context, error) && describe_device (context, error)
+      && DU_CUDA (context, cudaStreamCreateWithFlags (&context->stream, cudaStreamNonBlocking), error)
+      && DU_CUDNN (context, cudnnCreate (&context->cudnn), error)
+      && DU_CUDNN (context, cudnnSetStream (context->cudnn, context->stream), error)
+      && DU_BLAS (context, cublasLtCreate (&context->blas), error)) {
+    context->graphs = g_hash_table_new_full (du_graph_shape_hash, du_graph_shape_equal, NULL, du_graph_free);
+    return context;
+  }
+  du_cuda_close (context);
+  return NULL;
+}
+
+void
+du_cuda_close (DuContext *context)
+{
+  if (!context->lost && context->stream)
+    (void) DU_CUDA (context, cudaSetDevice (context->device), NULL);
+  g_clear_pointer (&context->graphs, g_hash_table_unref);
+  du_cuda_release (context, context->scratch);
+  du_cuda_release (context, context->staging);
+  du_cuda_release (context, context->result);
+  if (context->blas && !context->lost)
+    (void) DU_BLAS (context, cublasLtDestroy (context->blas), NULL);
+  if (context->cudnn && !context->lost)
+    (void) DU_CUDNN (context, cudnnDestroy (context->cudnn), NULL);
+  if (context->stream && !context->lost)
+    (void) DU_CUDA (context, cudaStreamDestroy (context->stream), NULL);
+  g_free (context->lost);
+  g_free (context->name);
+  g_free (context);
+}
+
+const char *
+du_cuda_device (const DuContext *context)
+{
+  return context->name;
+}
+
+gboolean
+du_cuda_synchronise (DuContext *context, GError **error)
+{
+  return du_cuda_enter (context, error)
+         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
+}
+
+/* ---- buffers ------------------------------------------------------------------------------------------- */
+
+DuBuffer *
+du_cuda_buffer_new (DuContext *context, DuType type, gsize count, GError **error)
+{
+  DuBuffer *buffer;
+  void *data;
+
+  if (!du_cuda_enter (context, error))
+    return NULL;
+  data = du_cuda_allocate (context, count, du_cuda_type_size (type), "a buffer", error);
+  if (!data)
+    return NULL;
+  buffer = g_new0 (DuBuffer, 1);
+  *buffer = (DuBuffer){ type, count, data };
+  return buffer;
+}
+
+void
+du_cuda_buffer_free (DuContext *context, DuBuffer *buffer)
+{
+  if (!buffer)
+    return;
+  if (du_cuda_synchronise (context, NULL))
+    du_cuda_release (context, buffer->data);
+  g_free (buffer);
+}
+
+static gboolean
+make_staging (DuContext *context, GError **error)
+{
+  if (!context->staging)
+    context->staging = du_cuda_allocate (context, STAGING, sizeof (float), "a staging buffer", error);
+  return context->staging != NULL;
+}
+
+/* The host's memory is pageable: the copies are through with it when they return. */
+gboolean
+du_cuda_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
+    GError **error)
+{
+  char *to = (char *) buffer->data + at * du_cuda_type_size (buffer->type);
+
+  if (!du_cuda_enter (context, error))
+    return FALSE;
+  if (buffer->type == DU_TYPE_F32)
+    return DU_CUDA (context,
+        cudaMemcpyAsync (to, values, count * sizeof (float), cudaMemcpyHostToDevice, context->stream), error);
+  if (!make_staging (context, error))
+    return FALSE;
+  for (gsize done = 0; done < count; done += STAGING) {
+    gsize part = MIN (STAGING, count - done);
+
+    if (!DU_CUDA (context,
+            cudaMemcpyAsync (context->staging, values + done, part * sizeof (float), cudaMemcpyHostToDevice,
+                context->stream),
+            error))
+      return FALSE;
+    du_kernel_convert (context->stream, DU_TYPE_F32, context->staging, buffer->type,
+        to + done * du_cuda_type_size (buffer->type), part, FALSE);
+    if (!DU_CUDA (context, cudaGetLastError (), error))
+      return FALSE;
+  }
+  return TRUE;
+}
+
+gboolean
+du_cuda_download (DuContext *context, const DuBuffer *buffer, gsize at, float *values, gsize count,
+    GError **error)
+{
+  const char *from = (const char *) buffer->data + at * du_cuda_type_size (buffer->type);
+
+  if (!du_cuda_enter (context, error) || (buffer->type != DU_TYPE_F32 && !make_staging (context, error)))
+    return FALSE;
+  for (gsize done = 0; done < count; done += STAGING) {
+    gsize part = MIN (STAGING, count - done);
+    const void *part_from = from + done * du_cuda_type_size (buffer->type);
+
+    if (buffer->type != DU_TYPE_F32) {
+      du_kernel_convert (context->stream, buffer->type, part_from, DU_TYPE_F32, context->staging, part, FALSE);
+      if (!DU_CUDA (context, cudaGetLastError (), error))
+        return FALSE;
+      part_from = context->staging;
+    }
+    if (!DU_CUDA (context,
+            cudaMemcpyAsync (values + done, part_from, part * sizeof (float), cudaMemcpyDeviceToHost,
+                context->stream),
+            error))
+      return FALSE;
+  }
+  return DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
+}

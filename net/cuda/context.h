@@ -1,0 +1,108 @@
+/* What the rooms of the CUDA back end share: the context, its errors and its memory.
+ *
+ * Everything runs on one stream, in the order of the calls. Only upload, download, loss, norm and synchronise
+ * wait for it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DU_CUDA_CONTEXT_H
+#define DU_CUDA_CONTEXT_H
+
+#include "backend.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+enum
+{
+  DU_CUDA_ALIGNMENT = 256, /* bytes: cudaMalloc's, and of every part of working memory */
+  DU_CUDA_CHANNELS = 8,    /* tensor cores want channels in multiples of this */
+};
+
+struct _DuContext
+{
+  DuContextOptions options;
+  int device;
+  char *name;
+  cudaStream_t stream;
+  cudnnHandle_t cudnn;
+  cublasLtHandle_t blas;
+  /* Why the device is lost, or NULL. From then on nothing calls CUDA any more: its memory is left to the end
+   * of the process. */
+  char *lost;
+
+  char *scratch; /* working memory of the op that runs, reserved when it is prepared */
+  gsize scratch_size;
+  float *staging; /* between float32 on the host and buffers of another type */
+  void *result;   /* what kernels leave for the host; see du_cuda_results() */
+  gsize result_size;
+  GHashTable *graphs; /* DuGraphShape -> DuGraph, owned: rows of equal shape share one */
+};
+
+struct _DuBuffer
+{
+  DuType type;
+  gsize count; /* elements */
+  void *data;  /* on the device */
+};
+
+/* Each checks the result of one call and makes the GError of a failure, with the call, file and line. Out of
+ * memory is DU_ERROR_MEMORY, which a caller may survive with smaller buffers; what leaves the device in an
+ * unknown state marks it as lost. */
+#define DU_CUDA(context, call, error) du_cuda_check (context, call, #call, __FILE__, __LINE__, error)
+#define DU_CUDNN(context, call, error) du_cudnn_check (context, call, #call, __FILE__, __LINE__, error)
+#define DU_BLAS(context, call, error) du_blas_check (context, call, #call, __FILE__, __LINE__, error)
+
+gboolean du_cuda_check (DuContext *context, cudaError_t status, const char *call, const char *file, int line,
+    GError **error);
+gboolean du_cudnn_check (DuContext *context, cudnnStatus_t status, const char *call, const char *file,
+    int line, GError **error);
+gboolean du_blas_check (DuContext *context, cublasStatus_t status, const char *call, const char *file,
+    int line, GError **error);
+
+/* At the start of every slot: FALSE where the device is lost; makes it the thread's current one. */
+gboolean du_cuda_enter (DuContext *context, GError **error);
+
+/* Device memory, of undefined content; NULL with DU_ERROR_MEMORY. what: for the message, "a buffer". */
+void *du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what, GError **error);
+void du_cuda_release (DuContext *context, void *memory); /* NULL is allowed */
+/* Makes working memory at least as large; what stood there is lost. */
+gboolean du_cuda_reserve (DuContext *context, gsize size, GError **error);
+
+static inline gsize
+du_cuda_aligned (gsize size)
+{
+  return (size + DU_CUDA_ALIGNMENT - 1) / DU_CUDA_ALIGNMENT * DU_CUDA_ALIGNMENT;
+}
+
+static inline gsize
+du_cuda_type_size (DuType type)
+{
+  return type == DU_TYPE_F32 ? 4 : 2;
+}
+
+static inline int
+du_cuda_padded (int channels)
+{
+  return (channels + DU_CUDA_CHANNELS - 1) / DU_CUDA_CHANNELS * DU_CUDA_CHANNELS;
+}
+
+static inline float *
+du_cuda_f32 (const DuBuffer *buffer)
+{
+  return buffer->data;
+}
+
+/* Slots, as backend.h says. */
+DuContext *du_cuda_open (const DuContextOptions *options, GError **error);
+void du_cuda_close (DuContext *context);
+const char *du_cuda_device (const DuContext *context);
+DuBuffer *du_cuda_buffer_new (DuContext *context, DuType type, gsize count, GError **error);
+void du_cuda_buffer_free (DuContext *context, DuBuffer *buffer);
+gboolean du_cuda_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
+    GError **error);
+gboolean du_cuda_download (DuContext *context, const DuBuffer *buffer, gsize at, float *values, gsize count,
+    GError **error);
+gboolean du_cuda_synchronise (DuContext *context, GError **error);
+
+#endif

@@ -1,0 +1,32 @@
+/* The CUDA back end, as the library finds it in the module.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "module.h"
+
+#include "rows.h"
+
+extern DU_API const DuBackend du_backend_cuda;
+extern DU_API const char *const du_cuda_version;
+
+const char *const du_cuda_version = DU_VERSION;
+
+const DuBackend du_backend_cuda = {
+  .name = "cuda",
+  .open = du_cuda_open,
+  .close = du_cuda_close,
+  .device = du_cuda_device,
+  .buffer_new = du_cuda_buffer_new,
+  .buffer_free = du_cuda_buffer_free,
+  .upload = du_cuda_upload,
+  .download = du_cuda_download,
+  .prepare = du_cuda_prepare,
+  .op_free = du_cuda_op_free,
+  .load = du_cuda_load,
+  .forward = du_cuda_forward,
+  .backward = du_cuda_backward,
+  .loss = du_cuda_loss,
+  .norm = du_cuda_norm,
+  .adam = du_cuda_adam,
+  .blend = du_cuda_blend,
+  .synchronise = du_cuda_synchronise,
+};

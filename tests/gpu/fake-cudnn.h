@@ -1,0 +1,22 @@
+/* What the two parts of cuDNN's stand-in share.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DU_TESTS_FAKE_CUDNN_H
+#define DU_TESTS_FAKE_CUDNN_H
+
+#include "fake.h"
+
+#include <cudnn.h>
+
+cudnnStatus_t fake_cudnn_failure (gboolean allocates);
+/* A call that frees: it does so even where it fails. */
+cudnnStatus_t fake_cudnn_release (const char *name, void *object);
+FakeType fake_cudnn_type (cudnnDataType_t type);
+
+#define FAKE_CUDNN_CALL(allocates) \
+  do { \
+    if (fake_call (__func__)) \
+      return fake_cudnn_failure (allocates); \
+  } while (0)
+
+#endif

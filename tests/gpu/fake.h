@@ -1,0 +1,80 @@
+/* A stand-in for libcudart, cuDNN and cuBLASLt on a machine without a GPU: device memory is the host's, and all
+ * work is done by plain loops before the call returns. It checks what it is handed more strictly than the
+ * libraries do, and shows nothing of what a GPU would make of it: speed, real rounding, real support.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#ifndef DU_TESTS_FAKE_H
+#define DU_TESTS_FAKE_H
+
+#include <glib.h>
+
+typedef enum
+{
+  FAKE_HARMLESS, /* an invalid value, not supported: the libraries go on working */
+  FAKE_MEMORY,   /* where a call can say so, else harmless */
+  FAKE_STICKY,   /* the device is lost: a call after it ends the test */
+} FakeFailure;
+
+/* What the graph API is to have no plan for. */
+enum
+{
+  FAKE_NO_FUSION = 1,
+  FAKE_NO_WIDE_GRADIENT = 2, /* float32 gradients of weights from narrower types */
+  FAKE_NO_PLANS = 4,
+};
+
+/* The module's symbol du_fake_control, for the test. */
+typedef struct
+{
+  /* Forgets everything and frees what is left; how much that was: memory, descriptors, handles. */
+  guint (*reset) (void);
+  guint (*calls) (void);              /* since reset */
+  void (*fail) (guint call, FakeFailure how); /* that one since reset, from 1; 0 = none */
+  gboolean (*failed) (void);          /* it did */
+  void (*set_memory) (gsize bytes);   /* of the device; G_MAXSIZE at first */
+  gsize (*memory) (void);             /* in use */
+  void (*set_devices) (int count);    /* 1 at first; -1 = no driver */
+  void (*refuse) (guint what);
+  guint (*legacy_runs) (void);        /* since reset */
+} FakeControl;
+
+/* ---- within the stand-in ----------------------------------------------------------------------------- */
+
+typedef enum
+{
+  FAKE_F32,
+  FAKE_F16,
+  FAKE_BF16,
+} FakeType;
+
+/* Counts a call; TRUE where it is to fail. */
+gboolean fake_call (const char *name);
+FakeFailure fake_failure (void);
+gboolean fake_refuses (guint what);
+void fake_count_legacy (void);
+
+/* An object that a close must not leave behind; zeroed. */
+gpointer fake_new (gsize size);
+void fake_free (gpointer object);
+gpointer fake_allocate (gsize size); /* device memory, NULL = full */
+/* Ends the test where the range is not all within one piece of device memory. */
+void fake_check_range (const char *call, const void *data, gsize size);
+void fake_fatal (const char *call, const char *problem) G_GNUC_NORETURN;
+
+gsize fake_type_size (FakeType type);
+/* Checked ranges, as float and back. */
+float *fake_read (const char *call, FakeType type, const void *data, gsize count);
+void fake_write (const char *call, FakeType type, void *data, gsize count, const float *values);
+float fake_tf32 (float value);
+
+/* NHWC, 3x3, padding 1; weights [out][3][3][in]. */
+typedef struct
+{
+  gint64 n, in, out, height, width;
+} FakeConvolution;
+
+void fake_convolve (const FakeConvolution *shape, const float *x, const float *weights, float *y);
+void fake_convolve_data (const FakeConvolution *shape, float *x, const float *weights, const float *y);
+void fake_convolve_weights (const FakeConvolution *shape, const float *x, float *weights, const float *y);
+
+#endif
