@@ -24,6 +24,8 @@ readelf -d "$root/$libdir/libdeblurunet.so" | grep -q 'soname: \[libdeblurunet.s
 
 unset LD_LIBRARY_PATH
 version=$("$root/bin/deblurunet-train" --version) || fail 'deblurunet-train does not run'
+head -n 1 "$source/debian/changelog" | grep -q "^deblurunet (${version#deblurunet-train }-" ||
+  fail 'debian/changelog has another version'
 
 # The library's user.
 mkdir "$folder/pkgconfig"
