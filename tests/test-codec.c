@@ -102,14 +102,27 @@ static const double quality[CODEC_N_KINDS][3] = {
   [CODEC_JPEG] = { 95, 75, 20 },
 };
 
+static guint
+open_files (void)
+{
+  g_autoptr (GDir) folder = g_dir_open ("/proc/self/fd", 0, NULL);
+  guint n = 0;
+
+  while (folder && g_dir_read_name (folder))
+    n++;
+  return n;
+}
+
 static void
 test_kind (gconstpointer data)
 {
   CodecKind kind = GPOINTER_TO_INT (data);
   g_auto (Clip) clip = clip_new (70, 96);
+  guint files;
 
   if (!there (kind))
     return;
+  files = open_files ();
   for (int fast = 0; fast < 2; fast++) {
     double mean[3] = { 0 };
     gsize bytes[3];
@@ -136,6 +149,8 @@ test_kind (gconstpointer data)
     g_assert_cmpfloat (mean[0], >, 33);
     g_assert_cmpfloat (mean[2], >, 15);
   }
+  /* Training opens a codec for every sample. */
+  g_assert_cmpuint (open_files (), ==, files);
 }
 
 /* Odd sides and the smallest; key frames only cost more. */

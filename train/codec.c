@@ -409,6 +409,8 @@ codec_free (Codec *codec)
       gst_object_unref (pad);
     }
   }
+  if (codec->bus)
+    gst_bus_set_flushing (codec->bus, TRUE); /* its messages hold the elements, which hold the bus */
   gst_clear_object (&codec->encoder);
   gst_clear_object (&codec->decoder);
   gst_clear_object (&codec->bus);
