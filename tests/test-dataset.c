@@ -390,6 +390,42 @@ test_pairs (void)
   }
 }
 
+/* Each kernel of the manifests once, the narrowest first; pairs that name none do not count. */
+static void
+test_manifest_kernels (void)
+{
+  static const SynthKernel want[] = { { 3, 0.3 }, { 7, 1 }, { 9, 2.5 } };
+  g_autofree char *a = in_folder ("manifests/a"), *b = in_folder ("manifests/b"), *none = in_folder ("manifests/c");
+  g_autofree char *first = g_build_filename (a, "manifest.json", NULL);
+  g_autofree char *second = g_build_filename (b, "manifest.json", NULL);
+  char *paths[] = { a, none, b, NULL };
+  g_autofree SynthKernel *kernels = NULL, *nothing = NULL;
+  g_autoptr (GError) error = NULL;
+  guint n = 99;
+
+  g_assert_cmpint (g_mkdir_with_parents (a, 0777), ==, 0);
+  g_assert_cmpint (g_mkdir_with_parents (b, 0777), ==, 0);
+  g_assert_true (g_file_set_contents (first,
+      "{\"pairs\": [{\"name\": \"p\", \"size\": 9, \"sigma\": 2.5}, {\"name\": \"q\", \"chain\": \"none\"},"
+      " {\"name\": \"r\", \"size\": 3, \"sigma\": 0.3}]}",
+      -1, NULL));
+  g_assert_true (g_file_set_contents (second,
+      "{\"pairs\": [{\"name\": \"p\", \"size\": 3, \"sigma\": 0.3}, {\"name\": \"q\", \"size\": 7, \"sigma\": 1},"
+      " {\"name\": \"r\", \"size\": 1234567, \"sigma\": 3}]}",
+      -1, NULL));
+  g_assert_true (dataset_manifest_kernels (paths, &kernels, &n, &error));
+  g_assert_cmpuint (n, ==, G_N_ELEMENTS (want));
+  for (guint k = 0; k < n; k++) {
+    g_assert_cmpint (kernels[k].size, ==, want[k].size);
+    g_assert_cmpfloat (kernels[k].sigma, ==, want[k].sigma);
+  }
+  g_assert_true (dataset_manifest_kernels (&paths[3], &nothing, &n, &error));
+  g_assert_cmpuint (n, ==, 0);
+  g_assert_true (g_file_set_contents (second, "[]", -1, NULL));
+  g_assert_false (dataset_manifest_kernels (paths, &nothing, &n, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+}
+
 /* As sharp material a folder of pairs gives its sharp half only. */
 static void
 test_sharp_half (void)
@@ -509,6 +545,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/clip", test_clip);
   g_test_add_func ("/dataset/refused", test_refused);
   g_test_add_func ("/dataset/pairs", test_pairs);
+  g_test_add_func ("/dataset/manifest-kernels", test_manifest_kernels);
   g_test_add_func ("/dataset/sharp-half", test_sharp_half);
   g_test_add_func ("/dataset/bad-pairs", test_bad_pairs);
   g_test_add_func ("/dataset/digest", test_digest);

@@ -237,34 +237,97 @@ list_half (const char *path, const char *half, GHashTable *by_stem, GError **err
   return list;
 }
 
+/* The pairs of a folder's manifest, NULL without an error where it has none; json_decref() of root. */
+static gboolean
+load_manifest (const char *folder, json_t **root, json_t **pairs, GError **error)
+{
+  g_autofree char *path = g_build_filename (folder, "manifest.json", NULL);
+  json_error_t reason;
+
+  *root = *pairs = NULL;
+  if (!g_file_test (path, G_FILE_TEST_EXISTS))
+    return TRUE;
+  *root = json_load_file (path, JSON_REJECT_DUPLICATES, &reason);
+  *pairs = json_object_get (*root, "pairs");
+  if (json_is_array (*pairs))
+    return TRUE;
+  g_set_error (error, TRAIN_ERROR, EXIT_DATA, "manifest '%s' is damaged: %s: make the pairs anew, or remove it",
+      path, *root ? "it has no list of pairs" : reason.text);
+  g_clear_pointer (root, json_decref);
+  return FALSE;
+}
+
+/* The kernel of a manifest's pair; size 0 where it names none. */
+static SynthKernel
+kernel_of_pair (const json_t *pair)
+{
+  json_int_t size = json_integer_value (json_object_get (pair, "size"));
+
+  if (size < 1 || size > SYNTH_KERNEL_SIZE_MAX)
+    size = 0;
+  return (SynthKernel){ (int) size, json_number_value (json_object_get (pair, "sigma")) };
+}
+
+static gboolean
+same_kernel (const SynthKernel *a, const SynthKernel *b)
+{
+  return a->size == b->size && fabs (a->sigma - b->sigma) < 1e-6;
+}
+
 /* Kernels of a manifest's pairs: name -> index into ours + 1, 0 where ours has not the like. */
 static gboolean
 read_manifest (const SynthOptions *synth, const char *folder, GHashTable *kernels, GError **error)
 {
-  g_autofree char *path = g_build_filename (folder, "manifest.json", NULL);
-  json_error_t reason;
-  json_t *root, *pair;
+  json_t *root, *pairs, *pair;
   size_t i;
 
-  if (!g_file_test (path, G_FILE_TEST_EXISTS))
-    return TRUE;
-  root = json_load_file (path, JSON_REJECT_DUPLICATES, &reason);
-  if (!json_is_array (json_object_get (root, "pairs"))) {
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "manifest '%s' is damaged: %s: make the pairs anew, or remove it",
-        path, root ? "it has no list of pairs" : reason.text);
-    json_decref (root);
+  if (!load_manifest (folder, &root, &pairs, error))
     return FALSE;
-  }
-  json_array_foreach (json_object_get (root, "pairs"), i, pair) {
+  json_array_foreach (pairs, i, pair) {
     const char *name = json_string_value (json_object_get (pair, "name"));
-    json_int_t size = json_integer_value (json_object_get (pair, "size"));
-    double sigma = json_number_value (json_object_get (pair, "sigma"));
+    SynthKernel kernel = kernel_of_pair (pair);
 
     for (guint k = 0; name && k < synth->n_kernels; k++)
-      if (synth->kernels[k].size == size && fabs (synth->kernels[k].sigma - sigma) < 1e-6)
+      if (same_kernel (&synth->kernels[k], &kernel))
         g_hash_table_insert (kernels, g_strdup (name), GUINT_TO_POINTER (k + 1));
   }
   json_decref (root);
+  return TRUE;
+}
+
+static int
+compare_sigma (gconstpointer a, gconstpointer b)
+{
+  double x = ((const SynthKernel *) a)->sigma, y = ((const SynthKernel *) b)->sigma;
+
+  return x < y ? -1 : x > y;
+}
+
+gboolean
+dataset_manifest_kernels (char *const *paths, SynthKernel **kernels, guint *n, GError **error)
+{
+  g_autoptr (GArray) list = g_array_new (FALSE, FALSE, sizeof (SynthKernel));
+
+  for (; *paths; paths++) {
+    json_t *root, *pairs, *pair;
+    size_t i;
+
+    if (!load_manifest (*paths, &root, &pairs, error))
+      return FALSE;
+    json_array_foreach (pairs, i, pair) {
+      SynthKernel kernel = kernel_of_pair (pair);
+      gboolean known = kernel.size == 0;
+
+      for (guint k = 0; k < list->len && !known; k++)
+        known = same_kernel (&g_array_index (list, SynthKernel, k), &kernel);
+      if (!known)
+        g_array_append_val (list, kernel);
+    }
+    json_decref (root);
+  }
+  g_array_sort (list, compare_sigma);
+  *n = list->len;
+  *kernels = (SynthKernel *) g_array_free (g_steal_pointer (&list), FALSE);
   return TRUE;
 }
 

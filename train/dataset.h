@@ -54,6 +54,10 @@ const char *dataset_digest (const Dataset *dataset);
 char **dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint *n, guint *n_bad,
     GError **error);
 
+/* The kernels that the manifests of folders of pairs name, each once, the narrowest first; none where there is no
+ * manifest. kernels: g_free. */
+gboolean dataset_manifest_kernels (char *const *paths, SynthKernel **kernels, guint *n, GError **error);
+
 /* Fills samples [first, first + n) of the epoch's order, wrapping round at its end: input and target are
  * [n, height, width, 3]. items: n or NULL. Usable from several threads. */
 gboolean dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input,

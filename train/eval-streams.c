@@ -394,9 +394,7 @@ read_qualities (Streams *streams, GError **error)
 static gboolean
 read_kernels (Streams *streams, GError **error)
 {
-  const char *text = settings_given (streams->settings, "kernels")
-                         ? settings_text (streams->settings, "kernels")
-                         : "none,7:1,11:1.6";
+  const char *text = settings_text (streams->settings, "kernels");
   g_auto (GStrv) parts = g_strsplit (text, ",", -1);
   g_autofree char *list = NULL;
 

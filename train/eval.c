@@ -20,8 +20,8 @@ static const SettingEntry entries[] = {
   { "all", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Write every picture, not only those of the most, the median and the least gain of each kernel" },
   { "kernels", 0, SETTING_TEXT, FALSE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",
-    "Blur kernels, SIZE:SIGMA in pixels; each blurs every sharp picture. With --streams none is one, and "
-    "none,7:1,11:1.6 are taken where none are given" },
+    "Blur kernels, SIZE:SIGMA in pixels; each blurs every sharp picture. Where it is not given, pairs have "
+    "those of their manifest, and --streams none,7:1,11:1.6, none being one" },
   { "fit", 0, SETTING_CHOICE, FALSE, "none", 0, 0, "none|stretch|crop", NULL,
     "Bring sharp pictures to 448x256 first, as for training, or take them as they are" },
   { "every", 0, SETTING_INTEGER, FALSE, "1", 1, 1e9, NULL, "N", "Take every N-th frame of a video" },
@@ -473,6 +473,35 @@ check_options (const Settings *settings, GError **error)
   return FALSE;
 }
 
+/* Where no kernels are given: those of the pairs' manifests, if they name any, and not more than can be told
+ * apart; for streams those that blur, and none. */
+static gboolean
+choose_kernels (Settings *settings, GError **error)
+{
+  char *const *paths = settings_operands (settings);
+  g_autofree SynthKernel *kernels = NULL;
+  g_autoptr (GString) text = g_string_new (NULL);
+  char digits[G_ASCII_DTOSTR_BUF_SIZE];
+  guint n;
+
+  if (settings_given (settings, "kernels"))
+    return TRUE;
+  if (settings_flag (settings, "streams")) {
+    settings_set (settings, "kernels", "none,7:1,11:1.6");
+    return TRUE;
+  }
+  if (!evaluate_is_pairs (paths[0]))
+    return TRUE;
+  if (!dataset_manifest_kernels (paths, &kernels, &n, error))
+    return FALSE;
+  for (guint k = 0; k < n; k++)
+    g_string_append_printf (text, "%s%d:%s", k ? "," : "", kernels[k].size,
+        g_ascii_formatd (digits, sizeof digits, "%g", kernels[k].sigma));
+  if (n && n <= METRICS_MAX_KERNELS)
+    settings_set (settings, "kernels", text->str);
+  return TRUE;
+}
+
 static gboolean
 prepare (Eval *eval, GError **error)
 {
@@ -519,8 +548,8 @@ eval_command (int argc, char **argv, GError **error)
   if (!eval.settings)
     return EXIT_DONE;
   eval.output = settings_paths (eval.settings, "output")[0];
-  if (!check_options (eval.settings, error) || (eval.output && !folder_make (eval.output, error))
-      || !open_session (&eval, error))
+  if (!check_options (eval.settings, error) || !choose_kernels (eval.settings, error)
+      || (eval.output && !folder_make (eval.output, error)) || !open_session (&eval, error))
     return EXIT_DATA;
   if (settings_flag (eval.settings, "streams"))
     return eval_streams (eval.settings, eval.session, error) ? EXIT_DONE : EXIT_DATA;
