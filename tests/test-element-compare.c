@@ -199,35 +199,52 @@ test_caps (void)
   }
 }
 
-/* To and fro while frames flow: each frame comes out under caps of its own width. */
+/* To and fro while frames flow, and while some are on their way: each comes out as wide as it was to be when it
+ * went in, under caps that say so. */
 static void
-test_switching (void)
+test_switching (gconstpointer in_flight)
 {
   static const char *const compares[] = { "none", "side-by-side", "split", "side-by-side", "none" };
   DuFrameInfo info = make_info (DU_FORMAT_NV12, 38, 6);
   GstCaps *caps = element_caps (info.format, info.width, info.height, NULL);
+  guint n = 2 * G_N_ELEMENTS (compares);
   Element element;
   TestFrame in;
 
   test_frame_init (&in, &info, 0, FALSE);
-  init (&element, shift, "none");
+  element_init (&element, shift);
+  g_object_set (element.element, "frames-in-flight", GPOINTER_TO_UINT (in_flight), NULL);
+  element_play (&element, NULL);
   gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
-  for (guint i = 0; i < 2 * G_N_ELEMENTS (compares); i++) {
-    GstBuffer *buffer;
-    GstCaps *now;
-    GstVideoInfo video;
-
+  for (guint i = 0; i < n; i++) {
     gst_util_set_object_arg (G_OBJECT (element.element), "compare", compares[i / 2]);
     g_assert_cmpint (gst_harness_push (element.harness, element_buffer_from (&in, caps)), ==, GST_FLOW_OK);
-    buffer = gst_harness_pull (element.harness);
-    now = gst_pad_get_current_caps (element.harness->sinkpad);
-    g_assert_true (gst_video_info_from_caps (&video, now));
-    g_assert_cmpint (video.width, ==, strcmp (compares[i / 2], "side-by-side") == 0 ? 76 : 38);
+  }
+  g_assert_true (gst_harness_push_event (element.harness, gst_event_new_eos ()));
+  g_assert_cmpuint (gst_harness_buffers_received (element.harness), ==, n);
+  for (guint i = 0; i < n; i++) {
+    GstBuffer *buffer = gst_harness_pull (element.harness);
+    GstVideoInfo video;
+
+    gst_video_info_set_format (
+        &video, GST_VIDEO_FORMAT_NV12, strcmp (compares[i / 2], "side-by-side") == 0 ? 76 : 38, info.height);
     g_assert_cmpuint (gst_buffer_get_size (buffer), ==, video.size);
-    gst_caps_unref (now);
     gst_buffer_unref (buffer);
   }
-  g_assert_cmpfloat (element_stat (&element, "frames"), ==, 2 * G_N_ELEMENTS (compares));
+  for (int width = 38, changes = 0; changes < 5; width = 114 - width, changes++) {
+    GstEvent *event;
+    GstCaps *told;
+    int got;
+
+    do
+      event = gst_harness_pull_event (element.harness);
+    while (GST_EVENT_TYPE (event) != GST_EVENT_CAPS && (gst_event_unref (event), TRUE));
+    gst_event_parse_caps (event, &told);
+    g_assert_true (gst_structure_get_int (gst_caps_get_structure (told, 0), "width", &got));
+    g_assert_cmpint (got, ==, width);
+    gst_event_unref (event);
+  }
+  g_assert_cmpfloat (element_stat (&element, "frames"), ==, n);
   element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
   element_clear (&element);
   test_frame_clear (&in);
@@ -307,7 +324,8 @@ main (int argc, char **argv)
   noise = element_weights_noise (5);
   g_test_add_func ("/element/compare/formats", test_formats);
   g_test_add_func ("/element/compare/caps", test_caps);
-  g_test_add_func ("/element/compare/switching", test_switching);
+  g_test_add_data_func ("/element/compare/switching", GUINT_TO_POINTER (0), test_switching);
+  g_test_add_data_func ("/element/compare/switching-in-flight", GUINT_TO_POINTER (2), test_switching);
   g_test_add_func ("/element/compare/metas", test_metas);
   g_test_add_func ("/element/compare/refused", test_refused);
   result = element_tests_run ();
