@@ -22,6 +22,18 @@ done
 [ ! -e "$root/$libdir/libdeblurunet-internal.a" ] || fail 'the internal library is installed'
 readelf -d "$root/$libdir/libdeblurunet.so" | grep -q 'soname: \[libdeblurunet.so.0\]' || fail 'soname'
 
+# Debian's packages take every file, but for the GPU's module, which they are built without.
+set -f
+find "$root" ! -type d ! -name '*cuda*' | while read -r path; do
+  file=usr/${path#"$root/"}
+  found=
+  for pattern in $(find "$source/debian" -name "*.install" -exec cat {} +); do
+    case $file in $pattern | $pattern/*) found=yes ;; esac
+  done
+  [ "$found" ] || fail "$file is in no debian/*.install"
+done
+set +f
+
 unset LD_LIBRARY_PATH
 version=$("$root/bin/deblurunet-train" --version) || fail 'deblurunet-train does not run'
 head -n 1 "$source/debian/changelog" | grep -q "^deblurunet (${version#deblurunet-train }-" ||
