@@ -215,18 +215,55 @@ run_line (gconstpointer data)
   }
 }
 
+static char *
+read_readme (void)
+{
+  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "..", "README.md", NULL);
+  g_autoptr (GError) error = NULL;
+  char *text = NULL;
+
+  g_file_get_contents (path, &text, NULL, &error);
+  g_assert_no_error (error);
+  return text;
+}
+
+/* README's table has every property, and gst-inspect-1.0 has words for it. */
+static void
+test_properties (void)
+{
+  g_autofree char *text = read_readme (), *table = NULL;
+  const char *begin = strstr (text, "\n## What each property costs\n"), *end;
+  g_autoptr (GstElement) element = gst_object_ref_sink (gst_element_factory_make ("deblurunet", NULL));
+  guint n, seen = 0;
+  g_autofree GParamSpec **specs = g_object_class_list_properties (G_OBJECT_GET_CLASS (element), &n);
+
+  g_assert_nonnull (begin);
+  end = strstr (begin + 1, "\n## ");
+  g_assert_nonnull (end);
+  table = g_strndup (begin, end - begin);
+  for (guint i = 0; i < n; i++) {
+    g_autofree char *quoted = g_strdup_printf ("`%s`", specs[i]->name);
+
+    if (specs[i]->owner_type != G_OBJECT_TYPE (element))
+      continue;
+    seen++;
+    if (!strstr (table, quoted))
+      g_error ("the property %s is not in README's table", specs[i]->name);
+    if (!g_param_spec_get_blurb (specs[i]) || strlen (g_param_spec_get_blurb (specs[i])) < 20)
+      g_error ("gst-inspect-1.0 does not say what the property %s does", specs[i]->name);
+  }
+  g_assert_cmpuint (seen, >=, 10);
+}
+
 /* The lines, continuations joined; g_ptr_array_unref. */
 static GPtrArray *
 read_lines (void)
 {
-  g_autofree char *path = g_test_build_filename (G_TEST_DIST, "..", "README.md", NULL), *text = NULL;
-  g_autoptr (GError) error = NULL;
+  g_autofree char *text = read_readme ();
   GPtrArray *found = g_ptr_array_new_with_free_func (g_free);
   GString *line = g_string_new (NULL);
   g_auto (GStrv) lines = NULL;
 
-  g_file_get_contents (path, &text, NULL, &error);
-  g_assert_no_error (error);
   lines = g_strsplit (text, "\n", -1);
   for (char **next = lines; *next; next++) {
     gboolean continued = g_str_has_suffix (*next, "\\");
@@ -286,6 +323,7 @@ main (int argc, char **argv)
   make_clip ();
   server = rtsp_server_start ();
 
+  g_test_add_func ("/readme/properties", test_properties);
   lines = read_lines ();
   g_assert_cmpuint (lines->len, >, 5);
   for (guint i = 0; i < lines->len; i++) {
