@@ -360,10 +360,15 @@ run_sequence (Streams *streams, GError **error)
 static gboolean
 read_qualities (Streams *streams, GError **error)
 {
-  const char *text = settings_text (streams->settings, "crf");
-  g_auto (GStrv) parts = g_strsplit (text, ",", -1);
   CodecOptions options = streams->codec_options;
+  double least, most, usual;
+  g_autofree char *text = g_strdup (settings_text (streams->settings, "crf"));
+  g_auto (GStrv) parts = NULL;
 
+  codec_quality_range (options.kind, &least, &most, &usual);
+  if (!text)
+    text = options.kind == CODEC_H264 ? g_strdup ("none,18,23,28") : g_strdup_printf ("none,%d", (int) usual);
+  parts = g_strsplit (text, ",", -1);
   for (char **part = parts; *part; part++) {
     char *end = NULL;
     double quality = NAN;

@@ -16,7 +16,7 @@
 static const SettingEntry entries[] = {
   { "weights", 'w', SETTING_PATHS, FALSE, NULL, 0, 0, NULL, "FILE", "Weights to measure" },
   { "output", 'o', SETTING_PATHS, FALSE, NULL, 0, 0, NULL, "FOLDER",
-    "Where report.html, eval.csv and the pictures blurred | deblurred | sharp go" },
+    "Where report.html, eval.csv or streams.csv, and the pictures blurred | deblurred | sharp go" },
   { "all", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Write every picture, not only those of the most, the median and the least gain of each kernel" },
   { "kernels", 0, SETTING_TEXT, FALSE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",

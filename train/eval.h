@@ -19,9 +19,9 @@ gboolean eval_streams (const Settings *settings, DuSession *session, GError **er
     "Take DATA as video: blur frames, encode, decode and deblur them, and compare" },                        \
   { "encoder", 0, SETTING_TEXT, FALSE, "h264", 0, 0, NULL, "NAME",                                           \
     "What encodes with --streams: h264, h265, vp9, av1 or jpeg" },                                           \
-  { "crf", 0, SETTING_TEXT, FALSE, "none,18,23,28", 0, 0, NULL, "LIST",                                      \
+  { "crf", 0, SETTING_TEXT, FALSE, NULL, 0, 0, NULL, "LIST",                                                 \
     "Qualities with --streams: CRF of h264 and h265, quantiser of vp9 and av1, quality of jpeg; none = not " \
-    "encoded" },                                                                                             \
+    "encoded. Where it is not given, none and a usual one, for h264 none,18,23,28" },                        \
   { "gop", 0, SETTING_INTEGER, FALSE, "0", 0, 1e6, NULL, "N",                                                \
     "Frames from key frame to key frame with --streams, 1 = key frames only, 0 = the encoder's choice" },    \
   { "first", 0, SETTING_INTEGER, FALSE, "0", 0, 1e9, NULL, "N",                                              \

@@ -48,7 +48,7 @@ static const char style[]
       "tr.strong td { font-weight: 600; }\n"
       ".good { color: var(--good); } .bad { color: var(--bad); }\n"
       "summary { cursor: pointer; margin: 12px 0; color: var(--muted); }\n"
-      "figure { margin: 0 0 32px; }\n"
+      "figure { margin: 16px 0 32px; }\n"
       "figcaption { margin-top: 6px; }\n"
       ".views { display: grid; gap: 6px; grid-template-columns: repeat(3, minmax(0, 1fr)); }\n"
       ".views p { margin: 0; font-size: 14px; line-height: 1.35; font-variant-numeric: tabular-nums; }\n"
