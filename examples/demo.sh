@@ -33,6 +33,8 @@ build=$root/build-demo
 echo "Building in $build"
 [ -f "$build/build.ninja" ] || meson setup "$build" "$root" --buildtype=release -Dtests=false >/dev/null
 ninja -C "$build" >"$build/ninja.log" 2>&1 || { tail -n 40 "$build/ninja.log" >&2; exit 1; }
+# Threads that wait for each other by spinning lose much on a machine that is not idle.
+export OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 # Runs a program with the element and its weights found.
 with_element () { meson devenv -C "$build" "$@"; }
 
