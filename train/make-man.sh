@@ -22,6 +22,8 @@ printf '.BR deblurunet .\n'
 printf '.SH COMMANDS\n'
 for command in $commands; do
   "$program" "$command" --help | escape | awk '
+    # A table: lines as they stand.
+    /^ / != table && NR > 2 && !/^  \\-/ { table = !table; print table ? ".nf" : ".fi" }
     NR == 1 || (/^$/ && paragraph) { paragraph = 0; next }
     NR == 2 { sub (/^ *deblurunet\\-train /, ""); print ".SS \"" $0 "\""; next }
     /^Options:$/ { next }
