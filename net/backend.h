@@ -146,11 +146,14 @@ extern const DuBackend du_backend_reference;
 extern const DuBackend du_backend_onednn;
 
 /* Resolves kind and precision to a back end and opens a context. note: why auto did not take a better
- * choice, or NULL; g_free. training: only back ends that train, and precision auto means f32. */
+ * choice, or NULL; g_free. It says nothing of a CUDA back end that is not installed. training: only back ends
+ * that train, precision auto means f32, and a GPU is reproducible. */
 const DuBackend *du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int device,
     gboolean training, DuContext **context, DuType *type, char **note, GError **error);
 /* threads, or for 0 the number of cores that this process may run on. */
 int du_backend_threads (int threads);
+/* "f32", "bf16", "f16"; "tf32" where asked for. */
+const char *du_precision_name (DuPrecision asked, DuType type);
 const char *du_type_name (DuType type); /* "f32", "bf16", "f16" */
 
 #endif

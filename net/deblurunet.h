@@ -173,10 +173,11 @@ typedef enum
 
 typedef enum
 {
-  DU_PRECISION_AUTO, /* the fastest that the device computes natively: bf16 or f32 on a CPU */
+  DU_PRECISION_AUTO, /* the fastest that the device computes natively: bf16 or f32 on a CPU, f16 on a GPU */
   DU_PRECISION_F32,
   DU_PRECISION_BF16,
-  DU_PRECISION_F16,
+  DU_PRECISION_F16,  /* GPU only */
+  DU_PRECISION_TF32, /* GPU only: f32, but products on tensor cores, of factors rounded to 10 bits */
 } DuPrecision;
 
 typedef struct
@@ -196,7 +197,7 @@ DU_API void du_session_options_init (DuSessionOptions *options);
 DU_API DuSession *du_session_open (DuModel *model, const DuSessionOptions *options, GError **error);
 DU_API DuSession *du_session_ref (DuSession *session);
 DU_API void du_session_unref (DuSession *session);
-/* What runs: "onednn", "cuda" or "reference"; "f32", "bf16" or "f16"; the device's name. Owned by the
+/* What runs: "onednn", "cuda" or "reference"; "f32", "bf16", "f16" or "tf32"; the device's name. Owned by the
  * session. */
 DU_API const char *du_session_backend (const DuSession *session);
 DU_API const char *du_session_precision (const DuSession *session);
@@ -366,7 +367,7 @@ DU_API DuTrainer *du_trainer_new (const DuTrainerOptions *options, const float *
 DU_API void du_trainer_free (DuTrainer *trainer);
 /* One step on n pictures [n, height, width, 3]: forward with batch statistics, loss, backward, Adam at
  * the given learning rate, running statistics, EMA. Deterministic: equal state and input give
- * equal bits for an equal number of threads. */
+ * equal bits for an equal number of threads, or on the same GPU with the same libraries. */
 DU_API gboolean du_trainer_step (DuTrainer *trainer, int n, int height, int width, const float *input,
     const float *target, double learning_rate, DuStepResult *result, GError **error);
 /* Forward with the running statistics, as a session would, of the current parameters (ema FALSE) or of

@@ -10,7 +10,7 @@
 #define DU_MODULE_BACKEND "du_backend_cuda"
 #define DU_MODULE_VERSION "du_cuda_version"
 
-/* The CUDA back end; the module stays open. DU_ERROR_NOT_FOUND where it is not installed, and
+/* The CUDA back end; the module stays open. DU_ERROR_NOT_FOUND where it is not installed,
  * DU_ERROR_UNAVAILABLE where it cannot be opened. */
 const DuBackend *du_module_cuda (GError **error);
 

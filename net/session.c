@@ -186,7 +186,8 @@ same_request (const DuSession *a, const DuSession *b)
 static gboolean
 same_result (const DuSession *a, const DuSession *b)
 {
-  return a->backend == b->backend && a->type == b->type && g_strcmp0 (a->note, b->note) == 0;
+  return a->backend == b->backend && g_strcmp0 (a->note, b->note) == 0
+         && g_str_equal (du_session_precision (a), du_session_precision (b));
 }
 
 /* sessions_lock is held. */
@@ -265,7 +266,7 @@ du_session_backend (const DuSession *session)
 const char *
 du_session_precision (const DuSession *session)
 {
-  return du_type_name (session->type);
+  return du_precision_name (session->options.precision, session->type);
 }
 
 const char *

@@ -409,5 +409,5 @@ du_trainer_backend (const DuTrainer *trainer)
 const char *
 du_trainer_precision (const DuTrainer *trainer)
 {
-  return du_type_name (trainer->type);
+  return du_precision_name (trainer->options.precision, trainer->type);
 }

@@ -29,6 +29,7 @@ precision_get_type (void)
     { DU_PRECISION_F32, "32-bit float", "f32" },
     { DU_PRECISION_BF16, "bfloat16: faster where the CPU has it (AVX512_BF16, AMX)", "bf16" },
     { DU_PRECISION_F16, "16-bit float (GPU only)", "f16" },
+    { DU_PRECISION_TF32, "32-bit float, products of 10-bit factors on tensor cores (GPU only)", "tf32" },
     { 0, NULL, NULL },
   };
 

@@ -33,7 +33,7 @@ typedef struct _Settings Settings;
 
 /* Choices in the order of DuBackendKind, DuPrecision and DuDtype. */
 #define SETTINGS_BACKENDS "auto|cpu|cuda|reference"
-#define SETTINGS_PRECISIONS "auto|f32|bf16|f16"
+#define SETTINGS_PRECISIONS "auto|f32|bf16|f16|tf32"
 #define SETTINGS_DTYPES "f32|f16|bf16"
 
 /* Parses argv, whose argv[0] is the command's name. summary and description stand in --help. NULL with

@@ -94,15 +94,21 @@ du_blas_check (DuContext *context, cublasStatus_t status, const char *call, cons
       cublasLtGetStatusString (status), call, file, line, error);
 }
 
-gboolean
-du_cuda_enter (DuContext *context, GError **error)
+static gboolean
+is_lost (const DuContext *context, GError **error)
 {
   if (!context->lost)
-    return DU_CUDA (context, cudaSetDevice (context->device), error);
+    return FALSE;
   g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
       "the GPU is no longer used after its failure; %s; restart the program, or take backend=cpu",
       context->lost);
-  return FALSE;
+  return TRUE;
+}
+
+gboolean
+du_cuda_enter (DuContext *context, GError **error)
+{
+  return !is_lost (context, error) && DU_CUDA (context, cudaSetDevice (context->device), error);
 }
 
 /* ---- memory ---------------------------------------------------------------------------------------- */
@@ -120,6 +126,8 @@ du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what,
         what, count, size);
     return NULL;
   }
+  if (is_lost (context, error)) /* by what a caller freed before */
+    return NULL;
   status = cudaMalloc (&memory, MAX (bytes, 1));
   if (status == cudaSuccess)
     return memory;
@@ -158,9 +166,13 @@ du_cuda_reserve (DuContext *context, gsize size, GError **error)
 /* ---- open and close ---------------------------------------------------------------------------------- */
 
 static gboolean
-refuse (const char *reason, GError **error)
+refuse (cudaError_t status, GError **error)
 {
-  g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "no GPU can be used: %s; take backend=cpu", reason);
+  const char *reason = status == cudaErrorInsufficientDriver ? "there is no NVIDIA driver, or it is too old"
+                       : status == cudaErrorNoDevice         ? "there is no CUDA device"
+                                                             : cudaGetErrorString (status);
+
+  g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "no GPU can be used: %s", reason);
   return FALSE;
 }
 
@@ -172,7 +184,7 @@ try_device (int device)
 
   if (status == cudaSuccess)
     status = cudaFree (NULL); /* the first call that needs the driver's context */
-  if (status != cudaSuccess)
+  if (status != cudaSuccess && is_harmless (status))
     (void) cudaGetLastError ();
   return status;
 }
@@ -183,12 +195,10 @@ choose_device (DuContext *context, GError **error)
   int wanted = context->options.device, count = 0;
   cudaError_t status = cudaGetDeviceCount (&count);
 
-  if (status != cudaSuccess) {
-    (void) cudaGetLastError ();
-    return refuse (cudaGetErrorString (status), error);
-  }
+  if (status != cudaSuccess)
+    return refuse (status, error);
   if (count == 0)
-    return refuse ("there is no CUDA device", error);
+    return refuse (cudaErrorNoDevice, error);
   if (wanted >= count || wanted < -1) {
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
         "there is no CUDA device %d: the devices are 0 to %d; -1 takes the first that works", wanted, count - 1);
@@ -199,8 +209,10 @@ choose_device (DuContext *context, GError **error)
     context->device = device;
     if (status == cudaSuccess)
       return TRUE;
+    if (!is_harmless (status))
+      break;
   }
-  return refuse (cudaGetErrorString (status), error);
+  return refuse (status, error);
 }
 
 static gboolean
@@ -215,8 +227,8 @@ describe_device (DuContext *context, GError **error)
   if (properties.major >= 8)
     return TRUE;
   g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
-      "%s is too old: its compute capability is %d.%d, 8.0 is needed; take backend=cpu", properties.name,
-      properties.major, properties.minor);
+      "%s is too old: its compute capability is %d.%d, 8.0 is needed", properties.name, properties.major,
+      properties.minor);
   return FALSE;
 }
 
@@ -294,8 +306,8 @@ du_cuda_buffer_free (DuContext *context, DuBuffer *buffer)
 {
   if (!buffer)
     return;
-  if (du_cuda_synchronise (context, NULL))
-    du_cuda_release (context, buffer->data);
+  (void) du_cuda_synchronise (context, NULL);
+  du_cuda_release (context, buffer->data);
   g_free (buffer);
 }
 

@@ -148,16 +148,15 @@ du_legacy_free (DuLegacy *legacy)
 {
   if (!legacy)
     return;
-  if (!legacy->context->lost) {
-    if (legacy->convolution)
-      (void) DU_CUDNN (legacy->context, cudnnDestroyConvolutionDescriptor (legacy->convolution), NULL);
-    if (legacy->weights)
-      (void) DU_CUDNN (legacy->context, cudnnDestroyFilterDescriptor (legacy->weights), NULL);
-    if (legacy->y)
-      (void) DU_CUDNN (legacy->context, cudnnDestroyTensorDescriptor (legacy->y), NULL);
-    if (legacy->x)
-      (void) DU_CUDNN (legacy->context, cudnnDestroyTensorDescriptor (legacy->x), NULL);
-  }
+  /* Each may be the one that shows the device as lost. */
+#define FREE(call, object) \
+  if ((object) && !legacy->context->lost) \
+  (void) DU_CUDNN (legacy->context, call (object), NULL)
+  FREE (cudnnDestroyConvolutionDescriptor, legacy->convolution);
+  FREE (cudnnDestroyFilterDescriptor, legacy->weights);
+  FREE (cudnnDestroyTensorDescriptor, legacy->y);
+  FREE (cudnnDestroyTensorDescriptor, legacy->x);
+#undef FREE
   g_free (legacy);
 }
 

@@ -420,7 +420,8 @@ pack_arguments (DuPlan *plan, const DuGraphArguments *arguments, void *workspace
   plan->pack = NULL;
   plan->arguments = *arguments;
   plan->packed_workspace = workspace;
-  return DU_CUDNN (plan->context,
+  return du_cuda_enter (plan->context, error)
+         && DU_CUDNN (plan->context,
              cudnnBackendCreateDescriptor (CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &plan->pack), error)
          && SET (plan->pack, VARIANT_PACK_UNIQUE_IDS, INT64, count, names)
          && SET (plan->pack, VARIANT_PACK_DATA_POINTERS, VOID_PTR, count, data)

@@ -111,16 +111,15 @@ du_product_free (DuProduct *product)
 {
   if (!product)
     return;
-  if (!product->context->lost) {
-    if (product->c)
-      (void) DU_BLAS (product->context, cublasLtMatrixLayoutDestroy (product->c), NULL);
-    if (product->b)
-      (void) DU_BLAS (product->context, cublasLtMatrixLayoutDestroy (product->b), NULL);
-    if (product->a)
-      (void) DU_BLAS (product->context, cublasLtMatrixLayoutDestroy (product->a), NULL);
-    if (product->operation)
-      (void) DU_BLAS (product->context, cublasLtMatmulDescDestroy (product->operation), NULL);
-  }
+  /* Each may be the one that shows the device as lost. */
+#define FREE(call, object) \
+  if ((object) && !product->context->lost) \
+  (void) DU_BLAS (product->context, call (object), NULL)
+  FREE (cublasLtMatrixLayoutDestroy, product->c);
+  FREE (cublasLtMatrixLayoutDestroy, product->b);
+  FREE (cublasLtMatrixLayoutDestroy, product->a);
+  FREE (cublasLtMatmulDescDestroy, product->operation);
+#undef FREE
   g_free (product);
 }
 

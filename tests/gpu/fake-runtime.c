@@ -13,7 +13,7 @@
 
 static struct
 {
-  guint calls, fail_at, legacy_runs;
+  guint calls, fail_at, legacy_runs, resets;
   FakeFailure how;
   gboolean failed, lost;
   int devices;
@@ -52,7 +52,9 @@ fake_failure (void)
 gboolean
 fake_refuses (guint what)
 {
-  return fake.refused & what;
+  const char *refused = g_getenv ("DU_FAKE_REFUSE"); /* for tests that do not know of the stand-in */
+
+  return (fake.refused | (refused ? (guint) g_ascii_strtoull (refused, NULL, 10) : 0)) & what;
 }
 
 void
@@ -140,6 +142,7 @@ fake_reset (void)
     }
   fake.calls = fake.fail_at = fake.legacy_runs = fake.refused = 0;
   fake.failed = fake.lost = FALSE;
+  fake.resets++;
   fake.memory = 0;
   fake.memory_limit = G_MAXSIZE;
   fake.devices = 1;
@@ -378,7 +381,8 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int device)
   (void) device;
   CALL (FALSE);
   memset (properties, 0, sizeof *properties);
-  strcpy (properties->name, "an emulated GPU");
+  /* A new one after each reset, for which nothing is known yet. */
+  g_snprintf (properties->name, sizeof properties->name, "emulated GPU %u", fake.resets);
   properties->major = 9;
   return cudaSuccess;
 }
