@@ -38,6 +38,24 @@ element_tests_run (void)
   return result;
 }
 
+gboolean
+element_load_plugins (const char *name, ...)
+{
+  gboolean ok = TRUE;
+  va_list names;
+
+  va_start (names, name);
+  for (; ok && name; name = va_arg (names, const char *)) {
+    g_autofree char *path = g_strdup_printf ("%s/libgst%s.so", GST_PLUGINS_DIR, name);
+    GstPlugin *plugin = gst_plugin_load_file (path, NULL);
+
+    ok = plugin != NULL;
+    gst_clear_object (&plugin);
+  }
+  va_end (names);
+  return ok;
+}
+
 char *
 element_path (const char *name)
 {

@@ -1,5 +1,23 @@
 /* What the tests of the element share: weights files made on the spot, and an element in a harness.
  *
+ * Which test holds what (in test-element-*.c, if no other is named):
+ *   formats, matrices, ranges, siting, interlacing    test-element.c, formats
+ *   framerates, aspect ratio, caps without something  test-element.c (caps)
+ *   sizes: 1..67, slivers, primes, tile + 1, huge      test-element.c (sizes), sizes
+ *   strides, offsets, padded pools, several memories,
+ *     read-only, too small, of no size, metas, times    buffers
+ *   GAP, strength=0                                     test-element.c (pass-through)
+ *   caps, segment, gap, EOS with or without frames      buffers; with frames in flight: live (order)
+ *   flushes and seeks in storms, resolution changes     life (flushes), scenarios (seeks, resolutions)
+ *   N frames in, N out, in order; errors on their way   live (order, in-flight, error-in-flight, flow-returns)
+ *   late frames, QoS, latency                           live; sync=false: pipeline (negotiation)
+ *   weights while playing: good, bad, NULL, long paths  weights, life (swaps), scenarios (changes)
+ *   properties while playing, controllers               life (properties), live (controllers), compare, control
+ *   states again and again, no growth                   life (states), scenarios (stops, states)
+ *   many elements at once, shared weights               life (sharing, many-at-once)
+ *   stopped while at work or loading                    life (stop-at-work)
+ *   no object left, no error of memory                  scenarios with the leaks tracer; valgrind.sh
+ *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef TEST_ELEMENT_H
 #define TEST_ELEMENT_H
@@ -13,6 +31,10 @@
 void element_tests_init (int *argc, char ***argv);
 /* Runs the tests and removes the folder. */
 int element_tests_run (void);
+
+/* Loads plugins of GStreamer's own by their names, for a scan of all that is installed would take longer than the
+ * tests. NULL-terminated. FALSE where one is not there. */
+gboolean element_load_plugins (const char *name, ...) G_GNUC_NULL_TERMINATED;
 
 /* A path in the folder; g_free. */
 char *element_path (const char *name);

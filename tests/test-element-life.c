@@ -283,6 +283,37 @@ test_properties (void)
   element_clear (&element);
 }
 
+/* 16 elements at once, each in a thread of its own, with a session that all share, while the weights of some
+ * are swapped for each other's: all frames of all come out, deblurred by one network or the other. */
+static void
+test_many_at_once (void)
+{
+  g_autofree char *other = element_weights_identity (2);
+  Element elements[16];
+  Pusher pushers[16] = { { 0 } };
+  GThread *threads[16];
+
+  for (guint i = 0; i < G_N_ELEMENTS (elements); i++) {
+    start_element (&elements[i], CAPS, i % 3);
+    pushers[i].harness = elements[i].harness;
+    pushers[i].limit = 10;
+    threads[i] = g_thread_new ("push", push_many, &pushers[i]);
+  }
+  for (guint i = 0; i < 60; i++) {
+    g_object_set (elements[i % 7].element, "weights", i % 2 ? identity : other, NULL);
+    g_usleep (300);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (elements); i++) {
+    g_thread_join (threads[i]);
+    gst_harness_push_event (elements[i].harness, gst_event_new_eos ());
+    g_assert_cmpuint (gst_harness_buffers_received (elements[i].harness), ==, 10);
+    g_assert_cmpfloat (element_stat (&elements[i], "frames"), ==, 10);
+    element_assert_no_message (&elements[i], GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (elements); i++)
+    element_clear (&elements[i]);
+}
+
 static gpointer
 push_until_stopped (gpointer data)
 {
@@ -331,6 +362,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/life/swaps", test_swaps);
   g_test_add_func ("/element/life/flushes", test_flushes);
   g_test_add_func ("/element/life/properties", test_properties);
+  g_test_add_func ("/element/life/many-at-once", test_many_at_once);
   g_test_add_func ("/element/life/stop-at-work", test_stop_at_work);
   result = element_tests_run ();
   g_free (identity);

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "element.h"
 
+#include <gst/controller/controller.h>
 #include <string.h>
 
 enum
@@ -425,6 +426,54 @@ test_in_flight (void)
   element_clear (&element);
 }
 
+/* From one value at the first frame to another after ten seconds. */
+static void
+control (Element *element, const char *property, double from, double to)
+{
+  GstControlSource *source = gst_interpolation_control_source_new ();
+
+  g_object_set (source, "mode", GST_INTERPOLATION_MODE_LINEAR, NULL);
+  gst_timed_value_control_source_set (GST_TIMED_VALUE_CONTROL_SOURCE (source), 0, from);
+  gst_timed_value_control_source_set (GST_TIMED_VALUE_CONTROL_SOURCE (source), 10 * GST_SECOND, to);
+  gst_object_add_control_binding (GST_OBJECT (element->element),
+      gst_direct_control_binding_new (GST_OBJECT (element->element), property, source));
+  gst_object_unref (source);
+}
+
+/* Each frame in flight keeps the strength and the split-position of its own time. */
+static void
+test_controllers (void)
+{
+  Element element;
+  GstBuffer *buffer;
+  int n = 0;
+
+  start_gray (&element, NULL, 3);
+  gst_util_set_object_arg (G_OBJECT (element.element), "compare", "split");
+  control (&element, "strength", 0, 1);
+  control (&element, "split-position", 1, 0);
+  for (guint i = 0; i <= 40; i++)
+    g_assert_cmpint (gst_harness_push (element.harness, gray_buffer (i)), ==, GST_FLOW_OK);
+  gst_harness_push_event (element.harness, gst_event_new_eos ());
+  for (; (buffer = gst_harness_try_pull (element.harness)); n++) {
+    double share = n / 40.;
+    guint8 line[16];
+
+    gst_buffer_extract (buffer, 0, line, sizeof line);
+    for (int x = 0; x < 16; x++) {
+      int from_split = x - (int) ((1 - share) * 16);
+
+      if (n == 0 || from_split < -2)
+        g_assert_cmpint (line[x], ==, GRAY);
+      else if (from_split > 3)
+        g_assert_cmpfloat_with_epsilon (line[x], GRAY + share * SHIFT, 0.51);
+    }
+    gst_buffer_unref (buffer);
+  }
+  g_assert_cmpint (n, ==, 41);
+  element_clear (&element);
+}
+
 /* A frame that is broken, with others before and after it in flight: those before come out, none after. */
 static void
 test_error_in_flight (void)
@@ -574,6 +623,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/live/latency", test_latency);
   g_test_add_func ("/element/live/order", test_order);
   g_test_add_func ("/element/live/in-flight", test_in_flight);
+  g_test_add_func ("/element/live/controllers", test_controllers);
   g_test_add_func ("/element/live/error-in-flight", test_error_in_flight);
   g_test_add_func ("/element/live/flow-returns", test_flow_returns);
   g_test_add_func ("/element/live/small-pool", test_small_pool);

@@ -6,23 +6,6 @@
 
 static char *identity, *plus;
 
-/* Loaded one by one: a scan of all that is installed would take longer than the tests. */
-static gboolean
-load_plugins (void)
-{
-  static const char *const names[] = { "coreelements", "videotestsrc", "videoconvertscale" };
-
-  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
-    g_autofree char *path = g_strdup_printf ("%s/libgst%s.so", GST_PLUGINS_DIR, names[i]);
-    GstPlugin *plugin = gst_plugin_load_file (path, NULL);
-
-    if (!plugin)
-      return FALSE;
-    gst_object_unref (plugin);
-  }
-  return TRUE;
-}
-
 typedef struct
 {
   GstElement *pipeline, *element;
@@ -197,7 +180,7 @@ main (int argc, char **argv)
   int result;
 
   element_tests_init (&argc, &argv);
-  if (!load_plugins ()) {
+  if (!element_load_plugins ("coreelements", "videotestsrc", "videoconvertscale", NULL)) {
     g_print ("1..0 # SKIP GStreamer's base elements are not in " GST_PLUGINS_DIR "\n");
     return 0;
   }

@@ -20,24 +20,13 @@ enum
 static char *identity, *shift;
 static GstTracer *leaks; /* NULL: not there */
 
-static gboolean
-load_plugin (const char *name)
-{
-  g_autofree char *path = g_strdup_printf ("%s/libgst%s.so", GST_PLUGINS_DIR, name);
-  GstPlugin *plugin = gst_plugin_load_file (path, NULL);
-
-  if (plugin)
-    gst_object_unref (plugin);
-  return plugin != NULL;
-}
-
 /* From here on objects are counted. */
 static void
 start_tracer (void)
 {
   GstPluginFeature *feature;
 
-  if (!load_plugin ("coretracers"))
+  if (!element_load_plugins ("coretracers", NULL))
     return;
   feature = gst_registry_lookup_feature (gst_registry_get (), "leaks");
   g_assert_nonnull (feature);
@@ -358,18 +347,16 @@ test_scenario (gconstpointer data)
 int
 main (int argc, char **argv)
 {
-  static const char *const names[] = { "coreelements", "videotestsrc" };
   static const Scenario scenarios[] = { { "play", play }, { "pauses", pauses }, { "seeks", seeks },
     { "resolutions", resolutions }, { "changes", changes }, { "stops", stops }, { "states", states },
     { "errors", errors } };
   int result;
 
   element_tests_init (&argc, &argv);
-  for (guint i = 0; i < G_N_ELEMENTS (names); i++)
-    if (!load_plugin (names[i])) {
-      g_print ("1..0 # SKIP GStreamer's base elements are not in " GST_PLUGINS_DIR "\n");
-      return 0;
-    }
+  if (!element_load_plugins ("coreelements", "videotestsrc", NULL)) {
+    g_print ("1..0 # SKIP GStreamer's base elements are not in " GST_PLUGINS_DIR "\n");
+    return 0;
+  }
   identity = element_weights_identity (1);
   shift = element_weights_shift (0.1, 0, 0);
   play (1); /* what is made once for all comes before the count */
