@@ -233,6 +233,15 @@ test_frame_randomise (TestFrame *frame, GRand *random)
 }
 
 void
+test_frame_init_random (TestFrame *frame, const DuFrameInfo *info, guint seed)
+{
+  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
+
+  test_frame_init (frame, info, 0, FALSE);
+  test_frame_randomise (frame, random);
+}
+
+void
 test_frame_check_canaries (const TestFrame *frame, const char *what)
 {
   for (int plane = 0; plane < frame->planes; plane++) {

@@ -21,6 +21,8 @@ void test_frame_init (TestFrame *frame, const DuFrameInfo *info, int padding, gb
 void test_frame_clear (TestFrame *frame);
 /* Random bytes in all that is visible, alpha and padding samples included. */
 void test_frame_randomise (TestFrame *frame, GRand *random);
+/* Without padding, with random bytes. */
+void test_frame_init_random (TestFrame *frame, const DuFrameInfo *info, guint seed);
 /* Fails the test with what in the message. */
 void test_frame_check_canaries (const TestFrame *frame, const char *what);
 void test_frame_check_equal (const TestFrame *a, const TestFrame *b, const char *what);

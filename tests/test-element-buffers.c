@@ -10,15 +10,6 @@ static char *identity;
 #define CAPS "video/x-raw, format=I420, width=30, height=22, framerate=25/1"
 static const DuFrameInfo info = { .format = DU_FORMAT_I420, .width = 30, .height = 22 };
 
-static void
-random_frame (TestFrame *frame, const DuFrameInfo *of, guint seed)
-{
-  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
-
-  test_frame_init (frame, of, 0, FALSE);
-  test_frame_randomise (frame, random);
-}
-
 static GstBuffer *
 random_buffer (guint seed)
 {
@@ -26,7 +17,7 @@ random_buffer (guint seed)
   GstBuffer *buffer;
   TestFrame frame;
 
-  random_frame (&frame, &info, seed);
+  test_frame_init_random (&frame, &info, seed);
   buffer = element_buffer_from (&frame, caps);
   test_frame_clear (&frame);
   gst_caps_unref (caps);
@@ -240,7 +231,7 @@ test_plain_memories (void)
   Element element;
   TestFrame in;
 
-  random_frame (&in, &info, 9);
+  test_frame_init_random (&in, &info, 9);
   element_init (&element, identity);
   element_play (&element, CAPS);
   for (gsize step = 1; step < 5000; step = step * 5 + 2) {
@@ -278,7 +269,7 @@ test_too_small (void)
   TestFrame frame;
 
   gst_video_info_from_caps (&video, caps);
-  random_frame (&frame, &info, 9);
+  test_frame_init_random (&frame, &info, 9);
   for (int mode = 0; mode < 4; mode++) {
     GstBuffer *buffer;
     Element element;
@@ -349,7 +340,7 @@ test_padded_pools (void)
 
   configure (pool, caps);
   g_assert_true (gst_buffer_pool_set_active (pool, TRUE));
-  random_frame (&in, &info, 3);
+  test_frame_init_random (&in, &info, 3);
   element_init (&element, identity);
   element_play (&element, NULL);
   pad = gst_element_get_static_pad (element.element, "src");
@@ -413,7 +404,7 @@ test_caps_changes (void)
     GstCaps *caps = element_caps (of.format, of.width, of.height, NULL), *now;
     TestFrame in, out;
 
-    random_frame (&in, &of, i);
+    test_frame_init_random (&in, &of, i);
     if (i % 2 == 0)
       gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
     element_process (&element, &in, caps, &out);

@@ -102,7 +102,6 @@ test_formats (void)
     for (guint i = 0; i < 2 * G_N_ELEMENTS (sizes); i++) {
       DuFrameInfo info = make_info (format, sizes[i / 2][0], sizes[i / 2][1]), wide_info = info;
       GstCaps *caps = element_caps (format, info.width, info.height, NULL);
-      g_autoptr (GRand) random = g_rand_new_with_seed (100 * format + i);
       GstCaps *wide_caps, *now;
       TestFrame in, after, wide;
       GstBuffer *buffer;
@@ -113,8 +112,7 @@ test_formats (void)
       wide_caps = gst_caps_copy (caps);
       wide_info.width = 2 * ((info.width + 1) / 2 * 2);
       gst_caps_set_simple (wide_caps, "width", G_TYPE_INT, wide_info.width, NULL);
-      test_frame_init (&in, &info, 0, FALSE);
-      test_frame_randomise (&in, random);
+      test_frame_init_random (&in, &info, 100 * format + i);
       gst_harness_set_src_caps (plain.harness, gst_caps_ref (caps));
       gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
       element_process (&plain, &in, caps, &after);

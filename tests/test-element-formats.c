@@ -83,15 +83,6 @@ init (Element *element, const char *weights)
   element_play (element, NULL);
 }
 
-static void
-random_frame (TestFrame *frame, const DuFrameInfo *info, guint seed)
-{
-  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
-
-  test_frame_init (frame, info, 0, FALSE);
-  test_frame_randomise (frame, random);
-}
-
 /* Of the position in a picture of that length whose content is repeated mirrored. */
 static int
 reflect (int position, int length)
@@ -177,7 +168,7 @@ test_reference (void)
 
     case_init (&this, number, WIDTH, HEIGHT);
     g_object_set (element.element, "strength", strength, NULL);
-    random_frame (&in, &this.info, number);
+    test_frame_init_random (&in, &this.info, number);
     gst_harness_set_src_caps (element.harness, gst_caps_ref (this.caps));
     element_process (&element, &in, this.caps, &out);
     differences = reference_differences (reference, &in);
@@ -215,7 +206,7 @@ test_flat_colours (void)
       double samples[3];
       TestFrame in, out;
 
-      random_frame (&in, &this.info, number);
+      test_frame_init_random (&in, &this.info, number);
       if (i < G_N_ELEMENTS (flat)) {
         test_reference_samples (&this.info, flat[i], FALSE, samples);
         for (int c = 0; c < test_components (&this.info); c++)
@@ -254,7 +245,7 @@ test_no_strength (void)
       GstBuffer *buffer, *result;
       TestFrame in, out;
 
-      random_frame (&in, &this.info, number);
+      test_frame_init_random (&in, &this.info, number);
       buffer = element_buffer_from (&in, this.caps);
       if (copied)
         gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE,

@@ -29,11 +29,9 @@ check_size (Element *element, DuFormat format, int width, int height, guint seed
   DuFrameInfo info = { .format = format, .width = width, .height = height };
   GstCaps *caps = element_caps (format, width, height, NULL);
   g_autofree char *what = test_info_to_string (&info);
-  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
   TestFrame in, out;
 
-  test_frame_init (&in, &info, 0, FALSE);
-  test_frame_randomise (&in, random);
+  test_frame_init_random (&in, &info, seed);
   gst_harness_set_src_caps (element->harness, gst_caps_ref (caps));
   element_process (element, &in, caps, &out);
   test_frame_check_equal (&in, &out, what);

@@ -10,15 +10,6 @@
 static char *identity, *shift;
 static const double delta[3] = { 0.11, -0.07, 0.04 };
 
-static void
-random_frame (TestFrame *frame, const DuFrameInfo *info, guint seed)
-{
-  g_autoptr (GRand) random = g_rand_new_with_seed (seed);
-
-  test_frame_init (frame, info, 0, FALSE);
-  test_frame_randomise (frame, random);
-}
-
 /* What the caps of element_caps() mean without colorimetry. */
 static DuFrameInfo
 default_info (DuFormat format, int width, int height)
@@ -49,7 +40,7 @@ test_identity (void)
       TestFrame in, out;
 
       g_object_set (element.element, "strength", i % 2 ? 0.5 : 1.0, NULL);
-      random_frame (&in, &info, 100 * format + i);
+      test_frame_init_random (&in, &info, 100 * format + i);
       gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
       element_process (&element, &in, caps, &out);
       test_frame_check_equal (&in, &out, what);
@@ -77,7 +68,7 @@ check_shift (Element *element, const DuFrameInfo *info, const char *colorimetry,
   TestFrame in, out;
 
   g_object_set (element->element, "strength", strength, NULL);
-  random_frame (&in, info, info->format);
+  test_frame_init_random (&in, info, info->format);
   gst_harness_set_src_caps (element->harness, gst_caps_ref (caps));
   element_process (element, &in, caps, &out);
   test_reference_samples (info, delta, TRUE, difference);
@@ -179,7 +170,7 @@ test_sizes (void)
     g_autofree char *what = test_info_to_string (&info);
     TestFrame in, out;
 
-    random_frame (&in, &info, i);
+    test_frame_init_random (&in, &info, i);
     gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
     element_process (&element, &in, caps, &out);
     test_frame_check_equal (&in, &out, what);
@@ -254,7 +245,7 @@ check_fields (const char *weights, DuFormat format, int width, int height, const
   GstBuffer *buffer;
   Element element;
 
-  random_frame (&in, &info, height);
+  test_frame_init_random (&in, &info, height);
   gst_caps_set_simple (caps, "interlace-mode", G_TYPE_STRING, mode, NULL);
   element_init (&element, weights);
   element_play (&element, NULL);
@@ -330,7 +321,7 @@ test_interlaced_heights (void)
       TestFrame in, out;
 
       gst_caps_set_simple (caps, "interlace-mode", G_TYPE_STRING, "interleaved", NULL);
-      random_frame (&in, &info, height);
+      test_frame_init_random (&in, &info, height);
       gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
       element_process (&element, &in, caps, &out);
       test_frame_check_equal (&in, &out, what);
@@ -350,7 +341,7 @@ test_pass_through (void)
   GstCaps *caps = element_caps (info.format, info.width, info.height, NULL);
   TestFrame in, out;
 
-  random_frame (&in, &info, 5);
+  test_frame_init_random (&in, &info, 5);
   for (int mode = 0; mode < 8; mode++) {
     gboolean gap = mode & 1, meta = mode & 2, understood = mode & 4;
     GstBuffer *buffer = element_buffer_from (&in, caps), *result;
@@ -427,7 +418,7 @@ test_split (void)
       TestFrame in, after, out;
 
       g_object_set (element.element, "split-position", positions[k], NULL);
-      random_frame (&in, &info, i);
+      test_frame_init_random (&in, &info, i);
       gst_harness_set_src_caps (plain.harness, gst_caps_ref (caps));
       gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
       element_process (&plain, &in, caps, &after);
