@@ -138,6 +138,7 @@ set_up (const CodecOptions *options, GstElement *encoder, GstElement *decoder)
     g_object_set (decoder, "max-threads", 1, NULL);
     break;
   case CODEC_H265:
+    /* x265 3.5 itself loses some 4 kB with each encoder: 100,000 sequences cost 400 MB. */
     gst_util_set_object_arg (G_OBJECT (encoder), "speed-preset", fast ? "superfast" : "medium");
     g_object_set (encoder, "tune", 0, "key-int-max", gop, NULL);
     text = g_strdup_printf ("crf=%d:pools=none:frame-threads=1:wpp=0%s", quality,
