@@ -11,11 +11,13 @@
 #ifndef DU_BACKEND_H
 #define DU_BACKEND_H
 
-#include "unet.h"
+#include "frame.h"
+#include "tiles.h"
 
 typedef struct _DuContext DuContext; /* each back end's own */
 typedef struct _DuBuffer DuBuffer;   /* memory of the back end's device */
 typedef struct _DuOp DuOp;           /* one row prepared for one shape */
+typedef struct _DuFrames DuFrames;   /* frames of one kind on the device, cut by one plan */
 
 typedef enum
 {
@@ -140,6 +142,26 @@ typedef struct _DuBackend
 
   /* Waits until everything asked for is done; NULL where every call is complete on return. */
   gboolean (*synchronise) (DuContext *context, GError **error);
+
+  /* Tiles of a frame for one forward pass, where the user leaves that to the back end; 0 means 1. */
+  int batch;
+  /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin, then
+   * gather and blend in turns, from tile 0 on to the last, then end; begin again drops one that is not finished.
+   * Tiles are numbered row by row. */
+  DuFrames *(*frames_new) (DuContext *context, const DuFrameKind *kind, const DuTilePlan *plan,
+      GError **error);
+  void (*frames_free) (DuContext *context, DuFrames *frames); /* NULL is allowed */
+  /* Takes in a frame of the host, which stays as it is until end. */
+  gboolean (*frames_begin) (DuContext *context, DuFrames *frames, const DuFrame *in, float strength,
+      GError **error);
+  /* Tiles [first, first + n) as the network sees them, to picture [n, tile height, tile width, 3]. */
+  gboolean (*frames_gather) (DuContext *context, DuFrames *frames, int first, int n, DuBuffer *picture,
+      GError **error);
+  /* Takes in what the network made of them; prediction is free again for what is asked for next. */
+  gboolean (*frames_blend) (DuContext *context, DuFrames *frames, int first, int n,
+      const DuBuffer *prediction, GError **error);
+  /* The corrected frame into out, of the host; ready on return. */
+  gboolean (*frames_end) (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error);
 } DuBackend;
 
 extern const DuBackend du_backend_reference;

@@ -3,8 +3,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "deblurrer-internal.h"
-#include "frame.h"
-#include "tiles.h"
+#include "session-internal.h"
 
 #include <string.h>
 
@@ -22,6 +21,7 @@ struct _DuDeblurrer
   DuFrameKind kind;
   DuTilePlan plan;
   int tiles, batch;
+  int asked_batch; /* 0: the back end's choice */
   const int *cancel; /* the caller's, or NULL */
 
   float *input, *output; /* [batch, tile height, tile width, 3] */
@@ -96,6 +96,7 @@ du_deblurrer_new_with_forward (DuForwardFunction forward, gpointer data, const D
   deblurrer->tiles = plan->vertical.count * plan->horizontal.count;
   deblurrer->stats.tiles_per_frame = deblurrer->tiles;
   deblurrer->batch = CLAMP (options->batch, 1, deblurrer->tiles);
+  deblurrer->asked_batch = options->batch;
   deblurrer->band.lines = tile_height + 1;
   deblurrer->band.width = info->width;
   batch_floats = (gsize) deblurrer->batch * tile_height * tile_width * 3;
@@ -255,6 +256,19 @@ process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, float strength
   return TRUE;
 }
 
+/* By the session's back end, on its device: gathering and scattering are part of its time. */
+static gboolean
+process_on_device (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, float strength, GError **error)
+{
+  const DuSessionFrame frame = { &deblurrer->kind, &deblurrer->plan, deblurrer->asked_batch, in, out, strength,
+    deblurrer->cancel };
+  const gint64 start = g_get_monotonic_time ();
+  const gboolean ok = du_session_process (deblurrer->session, &frame, error);
+
+  deblurrer->stats.network_ms = milliseconds_since (start);
+  return ok;
+}
+
 gboolean
 du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, double strength,
     GError **error)
@@ -271,7 +285,9 @@ du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, d
   stats->gather_ms = stats->network_ms = stats->scatter_ms = 0;
   if (strength == 0)
     du_frame_copy (&deblurrer->kind, in, out);
-  else if (!process (deblurrer, in, out, strength, error))
+  else if (deblurrer->session && du_session_has_frames (deblurrer->session)
+               ? !process_on_device (deblurrer, in, out, strength, error)
+               : !process (deblurrer, in, out, strength, error))
     return FALSE;
   stats->frames++;
   stats->gather_ms_total += stats->gather_ms;

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "module.h"
 
+#include "frames.h"
 #include "rows.h"
 
 extern DU_API const DuBackend du_backend_cuda;
@@ -29,4 +30,11 @@ const DuBackend du_backend_cuda = {
   .adam = du_cuda_adam,
   .blend = du_cuda_blend,
   .synchronise = du_cuda_synchronise,
+  .batch = 8,
+  .frames_new = du_cuda_frames_new,
+  .frames_free = du_cuda_frames_free,
+  .frames_begin = du_cuda_frames_begin,
+  .frames_gather = du_cuda_frames_gather,
+  .frames_blend = du_cuda_frames_blend,
+  .frames_end = du_cuda_frames_end,
 };

@@ -428,6 +428,23 @@ cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind ki
 }
 
 cudaError_t
+cudaMemcpy2DAsync (void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
+    enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+  (void) stream;
+  CALL (FALSE);
+  if (width > to_pitch || width > from_pitch)
+    return last_error = cudaErrorInvalidPitchValue;
+  if (kind != cudaMemcpyHostToDevice)
+    fake_check_range (__func__, from, (height - 1) * from_pitch + width);
+  if (kind != cudaMemcpyDeviceToHost)
+    fake_check_range (__func__, to, (height - 1) * to_pitch + width);
+  for (size_t line = 0; line < height; line++)
+    memcpy ((char *) to + line * to_pitch, (const char *) from + line * from_pitch, width);
+  return cudaSuccess;
+}
+
+cudaError_t
 cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream)
 {
   (void) stream;

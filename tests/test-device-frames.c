@@ -1,0 +1,219 @@
+/* Frames that stay on a back end's device from sample to sample, against the same deblurrer on the CPU. Runs
+ * where DEBLURUNET_CUDA_MODULE names the CUDA module, or an emulation of it.
+ *
+ * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixtures.h"
+#include "frames.h"
+#include "gpu/fake.h"
+#include "session-internal.h"
+
+#include <gmodule.h>
+
+static DuModel *model;
+
+/* NULL, and the test skipped, where there is no device. */
+static DuSession *
+open_session (DuBackendKind kind)
+{
+  g_autoptr (GError) error = NULL;
+  DuSessionOptions options;
+  DuSession *session;
+
+  du_session_options_init (&options);
+  options.backend = kind;
+  options.precision = DU_PRECISION_F32;
+  options.threads = 1;
+  session = du_session_open (model, &options, &error);
+  if (!session) {
+    g_assert_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE);
+    g_test_skip (error->message);
+  }
+  return session;
+}
+
+static void
+random_frame (TestFrame *frame, const DuFrameInfo *info, int padding, gboolean flip)
+{
+  GRand *random = g_rand_new_with_seed (info->format * 100 + info->width);
+
+  test_frame_init (frame, info, padding, flip);
+  test_frame_randomise (frame, random);
+  g_rand_free (random);
+}
+
+static gboolean
+deblur (DuSession *session, const DuFrameInfo *info, int batch, const int *cancel, const TestFrame *in,
+    TestFrame *out, GError **error)
+{
+  g_autoptr (DuDeblurrer) deblurrer = NULL;
+  DuDeblurrerOptions options;
+
+  du_deblurrer_options_init (&options);
+  options.tile_mode = DU_TILES_BALANCED;
+  options.overlap = 32;
+  options.batch = batch;
+  deblurrer = du_deblurrer_new (session, info, &options, error);
+  g_assert_nonnull (deblurrer);
+  du_deblurrer_set_cancel (deblurrer, cancel);
+  return du_deblurrer_process (deblurrer, &in->frame, &out->frame, 0.75, error);
+}
+
+/* A network of random weights multiplies what differs between the back ends: a sample may fall to the other
+ * side of a half, or of two. */
+static void
+check_close (const TestFrame *expected, const TestFrame *got, const char *what)
+{
+  int samples = 0, different = 0;
+
+  test_frame_check_canaries (got, what);
+  test_frame_check_rest_equal (expected, got, what);
+  for (int c = 0; c < test_components (&got->info); c++)
+    for (int y = 0; y < test_component_height (&got->info, c); y++)
+      for (int x = 0; x < test_component_width (&got->info, c); x++) {
+        int a = test_get (expected, c, x, y), b = test_get (got, c, x, y);
+
+        samples++;
+        different += a != b;
+        if (ABS (a - b) > 2)
+          g_error ("%s: component %d at %d, %d is %d, should be %d", what, c, x, y, b, a);
+      }
+  if (different > 1 + samples / 50)
+    g_error ("%s: %d of %d samples differ", what, different, samples);
+}
+
+static void
+test_formats (void)
+{
+  static const struct
+  {
+    DuFormat format;
+    int width, height, batch;
+  } cases[]
+      = { { DU_FORMAT_NV12, 449, 17, 0 }, { DU_FORMAT_BGRA, 470, 19, 1 }, { DU_FORMAT_P010_10LE, 33, 290, 2 },
+          { DU_FORMAT_YUY2, 17, 9, 5 }, { DU_FORMAT_GRAY8, 1, 1, 0 }, { DU_FORMAT_NV12, 449, 17, 0 } };
+  g_autoptr (DuSession) device = open_session (DU_BACKEND_CUDA), cpu = NULL;
+  g_autoptr (GError) error = NULL;
+
+  if (!device)
+    return;
+  cpu = open_session (DU_BACKEND_CPU);
+  g_assert_true (du_session_has_frames (device));
+  g_assert_false (du_session_has_frames (cpu));
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    const DuFrameInfo info = { .format = cases[i].format,
+      .width = cases[i].width,
+      .height = cases[i].height,
+      .matrix = DU_MATRIX_BT709,
+      .chroma_centred_y = TRUE };
+    g_autofree char *what = test_info_to_string (&info);
+    TestFrame in, expected, out;
+
+    random_frame (&in, &info, i % 2 ? 3 : 0, i == 2);
+    test_frame_init (&expected, &info, 0, FALSE);
+    test_frame_init (&out, &info, i % 3, i == 1);
+    g_assert_true (deblur (cpu, &info, 0, NULL, &in, &expected, &error));
+    g_assert_true (deblur (device, &info, cases[i].batch, NULL, &in, &out, &error));
+    g_assert_no_error (error);
+    check_close (&expected, &out, what);
+    test_frame_clear (&in);
+    test_frame_clear (&expected);
+    test_frame_clear (&out);
+  }
+}
+
+/* A frame that is cancelled leaves the next one whole. */
+static void
+test_cancel (void)
+{
+  const DuFrameInfo info = { .format = DU_FORMAT_NV12, .width = 40, .height = 18 };
+  g_autoptr (DuSession) device = open_session (DU_BACKEND_CUDA);
+  g_autoptr (GError) error = NULL;
+  TestFrame in, out, again;
+  const int yes = 1, no = 0;
+
+  if (!device)
+    return;
+  random_frame (&in, &info, 0, FALSE);
+  test_frame_init (&out, &info, 0, FALSE);
+  test_frame_init (&again, &info, 0, FALSE);
+  g_assert_true (deblur (device, &info, 1, &no, &in, &out, &error));
+  g_assert_false (deblur (device, &info, 1, &yes, &in, &again, &error));
+  g_assert_error (error, DU_ERROR, DU_ERROR_CANCELLED);
+  g_clear_error (&error);
+  g_assert_true (deblur (device, &info, 1, &no, &in, &again, &error));
+  test_frame_check_equal (&out, &again, "after a cancelled frame");
+  test_frame_clear (&in);
+  test_frame_clear (&out);
+  test_frame_clear (&again);
+}
+
+/* Memory of the emulated device in use after a frame. */
+static gsize
+memory_of_batch (const FakeControl *fake, const DuFrameInfo *info, int batch, TestFrame *in, TestFrame *out)
+{
+  g_autoptr (DuSession) device = open_session (DU_BACKEND_CUDA);
+  g_autoptr (GError) error = NULL;
+
+  g_assert_true (deblur (device, info, batch, NULL, in, out, &error));
+  return fake->memory ();
+}
+
+/* Where memory is short, a frame is done with half as many tiles at a time. */
+static void
+test_memory (void)
+{
+  const DuFrameInfo info = { .format = DU_FORMAT_NV12, .width = 1500, .height = 8 };
+  const char *path = g_getenv ("DEBLURUNET_CUDA_MODULE");
+  GModule *module = path ? g_module_open (path, G_MODULE_BIND_LOCAL) : NULL;
+  g_autoptr (DuSession) device = NULL;
+  g_autoptr (GError) error = NULL;
+  gpointer symbol = NULL;
+  const FakeControl *fake;
+  TestFrame in, out, again;
+  gsize of_two, of_four;
+
+  if (!module || !g_module_symbol (module, "du_fake_control", &symbol)) {
+    g_test_skip ("the device is not emulated");
+    return;
+  }
+  fake = symbol;
+  random_frame (&in, &info, 0, FALSE);
+  test_frame_init (&out, &info, 0, FALSE);
+  test_frame_init (&again, &info, 0, FALSE);
+  of_two = memory_of_batch (fake, &info, 2, &in, &out);
+  of_four = memory_of_batch (fake, &info, 4, &in, &out);
+  g_assert_cmpuint (of_two, <, of_four);
+  fake->set_memory ((of_two + of_four) / 2);
+  device = open_session (DU_BACKEND_CUDA);
+  g_assert_true (deblur (device, &info, 4, NULL, &in, &again, &error));
+  test_frame_check_equal (&out, &again, "with little memory");
+  fake->set_memory (of_two / 2);
+  g_assert_false (deblur (device, &(DuFrameInfo){ .format = DU_FORMAT_NV12, .width = 700, .height = 8 }, 3,
+      NULL, &in, &again, &error));
+  g_assert_error (error, DU_ERROR, DU_ERROR_MEMORY);
+  fake->set_memory (G_MAXSIZE);
+  test_frame_clear (&in);
+  test_frame_clear (&out);
+  test_frame_clear (&again);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autofree float *parameters = NULL;
+  DuConfig config;
+  int status;
+
+  g_test_init (&argc, &argv, NULL);
+  du_config_init (&config);
+  config.base_width = 2;
+  config.head = DU_HEAD_RESIDUAL;
+  parameters = random_parameters (&config, 3);
+  model = du_model_new (&config, parameters, NULL, NULL);
+  g_test_add_func ("/device-frames/formats", test_formats);
+  g_test_add_func ("/device-frames/cancel", test_cancel);
+  g_test_add_func ("/device-frames/memory", test_memory);
+  status = g_test_run ();
+  du_model_unref (model);
+  return status;
+}
