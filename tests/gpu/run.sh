@@ -122,7 +122,7 @@ write_json () {
     [ ! -f "results/$part.tsv" ] || sed "s/^/$part	/" "results/$part.tsv"
   done | awk -F '\t' '
     function quoted(text) {
-      gsub(/\\/, "\\\\", text); gsub(/"/, "\\\"", text); gsub(/[\001-\037]/, " ", text)
+      gsub(/[\\"\001-\037]/, " ", text) # how to escape them is not the same in all awks
       return "\"" text "\""
     }
     BEGIN { print "{" }
