@@ -145,9 +145,9 @@ typedef struct _DuBackend
 
   /* Tiles of a frame for one forward pass, where the user leaves that to the back end; 0 means 1. */
   int batch;
-  /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin, then
-   * gather and blend in turns, from tile 0 on to the last, then end; begin again drops one that is not finished.
-   * Tiles are numbered row by row. */
+  /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin,
+   * then gather and blend in turns, from tile 0 on to the last, then end; begin again drops one that is not
+   * finished. Tiles are numbered row by row. */
   DuFrames *(*frames_new) (DuContext *context, const DuFrameKind *kind, const DuTilePlan *plan,
       GError **error);
   void (*frames_free) (DuContext *context, DuFrames *frames); /* NULL is allowed */

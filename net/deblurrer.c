@@ -260,8 +260,8 @@ process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, float strength
 static gboolean
 process_on_device (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, float strength, GError **error)
 {
-  const DuSessionFrame frame = { &deblurrer->kind, &deblurrer->plan, deblurrer->asked_batch, in, out, strength,
-    deblurrer->cancel };
+  const DuSessionFrame frame = { &deblurrer->kind, &deblurrer->plan, deblurrer->asked_batch, in, out,
+    strength, deblurrer->cancel };
   const gint64 start = g_get_monotonic_time ();
   const gboolean ok = du_session_process (deblurrer->session, &frame, error);
 
