@@ -270,8 +270,11 @@ test_no_growth (gconstpointer data)
       threads = status ("Threads:");
       resident = status ("VmRSS:");
     }
+    /* OpenMP's threads of the session before may still be on their way out. */
+    for (int wait = 0; i > WARM && wait < 10000 && status ("Threads:") > threads; wait++)
+      g_usleep (1000);
     if (i > WARM)
-      g_assert_cmpint (status ("Threads:"), ==, threads);
+      g_assert_cmpint (status ("Threads:"), <=, threads);
   }
   g_test_message ("resident: %d KiB after %d sessions, %d KiB after %d", resident, WARM + 1,
       status ("VmRSS:"), ROUNDS);
