@@ -170,6 +170,7 @@ element_init (Element *element, const char *weights)
   gst_element_set_bus (element->element, element->bus);
   gst_util_set_object_arg (G_OBJECT (element->element), "backend", "cpu");
   gst_util_set_object_arg (G_OBJECT (element->element), "precision", "f32");
+  gst_util_set_object_arg (G_OBJECT (element->element), "tile-mode", "balanced");
   g_object_set (element->element, "weights", weights, "threads", 1, NULL);
 }
 

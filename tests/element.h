@@ -57,7 +57,8 @@ typedef struct
   GstHarness *harness; /* NULL until element_play */
 } Element;
 
-/* In state NULL, backend=cpu, precision=f32, one thread, and these weights (NULL: the default). */
+/* In state NULL, backend=cpu, precision=f32, one thread, tiles as small as the frames, and these weights (NULL:
+ * the default). */
 void element_init (Element *element, const char *weights);
 /* Into a harness and to PLAYING. caps: NULL, or what the harness sends first. */
 void element_play (Element *element, const char *caps);

@@ -11,7 +11,6 @@ static void
 init (Element *element, const char *weights, const char *compare)
 {
   element_init (element, weights);
-  gst_util_set_object_arg (G_OBJECT (element->element), "tile-mode", "balanced"); /* quick on small frames */
   gst_util_set_object_arg (G_OBJECT (element->element), "compare", compare);
   element_play (element, NULL);
 }

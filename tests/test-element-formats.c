@@ -79,7 +79,6 @@ static void
 init (Element *element, const char *weights)
 {
   element_init (element, weights);
-  gst_util_set_object_arg (G_OBJECT (element->element), "tile-mode", "balanced");
   element_play (element, NULL);
 }
 

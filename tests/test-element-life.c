@@ -11,12 +11,11 @@
 
 static char *identity;
 
-/* In PLAYING, with so many frames in flight, and tiles as small as the frames. */
+/* In PLAYING, with so many frames in flight. */
 static void
 start_element (Element *element, const char *caps, guint frames_in_flight)
 {
   element_init (element, identity);
-  gst_util_set_object_arg (G_OBJECT (element->element), "tile-mode", "balanced");
   g_object_set (element->element, "frames-in-flight", frames_in_flight, NULL);
   element_play (element, caps);
 }

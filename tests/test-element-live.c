@@ -117,7 +117,6 @@ start_gray (Element *element, const char *on_late, guint frames_in_flight)
   element_init (element, shift);
   if (on_late)
     gst_util_set_object_arg (G_OBJECT (element->element), "on-late", on_late);
-  gst_util_set_object_arg (G_OBJECT (element->element), "tile-mode", "balanced"); /* small frames, small tiles */
   g_object_set (element->element, "frames-in-flight", frames_in_flight, NULL);
   element_play (element, CAPS);
 }
@@ -426,6 +425,26 @@ test_in_flight (void)
   element_clear (&element);
 }
 
+/* A player asks where it is: at the end of the last frame that came out, not of one on its way. */
+static void
+test_position (void)
+{
+  for (guint in_flight = 0; in_flight <= 2; in_flight += 2) {
+    gint64 position = -1;
+    guint received;
+    Element element;
+
+    start_gray (&element, NULL, in_flight);
+    for (guint i = 0; i < 6; i++)
+      g_assert_cmpint (gst_harness_push (element.harness, gray_buffer (i)), ==, GST_FLOW_OK);
+    received = gst_harness_buffers_received (element.harness);
+    g_assert_cmpuint (received, >=, 6 - in_flight);
+    g_assert_true (gst_pad_peer_query_position (element.harness->sinkpad, GST_FORMAT_TIME, &position));
+    g_assert_cmpint (position, ==, received * GST_SECOND / 4);
+    element_clear (&element);
+  }
+}
+
 /* From one value at the first frame to another after ten seconds. */
 static void
 control (Element *element, const char *property, double from, double to)
@@ -623,6 +642,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/live/latency", test_latency);
   g_test_add_func ("/element/live/order", test_order);
   g_test_add_func ("/element/live/in-flight", test_in_flight);
+  g_test_add_func ("/element/live/position", test_position);
   g_test_add_func ("/element/live/controllers", test_controllers);
   g_test_add_func ("/element/live/error-in-flight", test_error_in_flight);
   g_test_add_func ("/element/live/flow-returns", test_flow_returns);
