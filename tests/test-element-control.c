@@ -40,7 +40,7 @@ test_presets (void)
   g_assert_nonnull (names);
   g_assert_cmpuint (g_strv_length (names), ==, G_N_ELEMENTS (wanted));
   for (guint i = 0; i < G_N_ELEMENTS (wanted); i++) {
-    g_autofree char *comment = NULL, *tile_mode = NULL, *precision = NULL;
+    g_autofree char *comment = NULL;
     int overlap;
     double strength;
 
