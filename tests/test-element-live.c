@@ -311,12 +311,15 @@ random_step (Element *element, GRand *random, int *width, guint *frame)
 
   switch (g_rand_int_range (random, 0, 24)) {
   case 0: {
-    g_autofree char *caps = NULL;
+    g_autofree char *text = NULL;
+    GstCaps *caps;
 
     *width = g_rand_int_range (random, 4, 7) * 4;
-    caps = g_strdup_printf (
+    text = g_strdup_printf (
         "video/x-raw, format=GRAY8, width=%d, height=16, framerate=%d/1", *width, g_rand_int_range (random, 4, 9));
-    gst_harness_push_event (element->harness, gst_event_new_caps (gst_caps_from_string (caps)));
+    caps = gst_caps_from_string (text);
+    gst_harness_push_event (element->harness, gst_event_new_caps (caps));
+    gst_caps_unref (caps);
     break;
   }
   case 1:

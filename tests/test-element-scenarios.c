@@ -251,6 +251,51 @@ changes (guint in_flight)
   player_clear (&player);
 }
 
+static guint64
+get_stat (Player *player, const char *name)
+{
+  g_autoptr (GstStructure) stats = NULL;
+  guint64 value = 0;
+
+  g_object_get (player->blur, "stats", &stats, NULL);
+  g_assert_true (gst_structure_get_uint64 (stats, name, &value));
+  return value;
+}
+
+/* A live source that is much faster than the network, and a sink that keeps time. */
+static void
+too_slow (guint in_flight)
+{
+  static const char *const modes[] = { "process", "passthrough", "drop" };
+
+  for (guint mode = 0; mode < G_N_ELEMENTS (modes); mode++) {
+    guint64 frames, passed_through, dropped;
+    GstElement *source;
+    Player player;
+
+    player_init (&player, in_flight, 40);
+    gst_util_set_object_arg (G_OBJECT (player.caps), "caps",
+        "video/x-raw, format=I420, framerate=5000/1, width=64, height=64");
+    gst_util_set_object_arg (G_OBJECT (player.blur), "on-late", modes[mode]);
+    g_object_set (player.sink, "sync", TRUE, "qos", TRUE, NULL);
+    source = gst_bin_get_by_name (GST_BIN (player.pipeline), "source");
+    g_object_set (source, "is-live", TRUE, NULL);
+    gst_object_unref (source);
+    gst_element_set_state (player.pipeline, GST_STATE_PLAYING);
+    wait_for (&player, GST_MESSAGE_EOS);
+    frames = get_stat (&player, "frames");
+    passed_through = get_stat (&player, "passed-through");
+    dropped = get_stat (&player, "dropped");
+    g_test_message ("%s: %u frames, %u passed through, %u dropped", modes[mode], (guint) frames,
+        (guint) passed_through, (guint) dropped);
+    g_assert_cmpuint (frames + passed_through + dropped, ==, 40);
+    g_assert_cmpint (player.frames, ==, frames + passed_through);
+    g_assert_cmpint (mode == 1, ==, passed_through > 0);
+    g_assert_cmpint (mode == 2, ==, dropped > 0);
+    player_clear (&player);
+  }
+}
+
 /* With frames on their way, from PLAYING at once, and by way of each state. */
 static void
 stops (guint in_flight)
@@ -348,7 +393,7 @@ int
 main (int argc, char **argv)
 {
   static const Scenario scenarios[] = { { "play", play }, { "pauses", pauses }, { "seeks", seeks },
-    { "resolutions", resolutions }, { "changes", changes }, { "stops", stops }, { "states", states },
+    { "resolutions", resolutions }, { "changes", changes }, { "too-slow", too_slow }, { "stops", stops }, { "states", states },
     { "errors", errors } };
   int result;
 
