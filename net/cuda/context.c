@@ -69,9 +69,9 @@ du_cuda_check (DuContext *context, cudaError_t status, const char *call, const c
       cudaGetErrorString (status), call, file, line, error);
 }
 
-gboolean
-du_cudnn_check (DuContext *context, cudnnStatus_t status, const char *call, const char *file, int line,
-    GError **error)
+static gboolean
+check_cudnn (DuContext *context, cudnnStatus_t status, gboolean runs, const char *call, const char *file,
+    int line, GError **error)
 {
   gboolean memory = status == CUDNN_STATUS_INTERNAL_ERROR_HOST_ALLOCATION_FAILED
                     || status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
@@ -79,8 +79,22 @@ du_cudnn_check (DuContext *context, cudnnStatus_t status, const char *call, cons
   if (status == CUDNN_STATUS_SUCCESS)
     return TRUE;
   return fail (context, "cuDNN", memory,
-      CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED, cudnnGetErrorString (status), call,
-      file, line, error);
+      runs && CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED, cudnnGetErrorString (status),
+      call, file, line, error);
+}
+
+gboolean
+du_cudnn_check (DuContext *context, cudnnStatus_t status, const char *call, const char *file, int line,
+    GError **error)
+{
+  return check_cudnn (context, status, TRUE, call, file, line, error);
+}
+
+gboolean
+du_cudnn_try (DuContext *context, cudnnStatus_t status, const char *call, const char *file, int line,
+    GError **error)
+{
+  return check_cudnn (context, status, FALSE, call, file, line, error);
 }
 
 gboolean

@@ -51,12 +51,17 @@ struct _DuBuffer
  * unknown state marks it as lost. */
 #define DU_CUDA(context, call, error) du_cuda_check (context, call, #call, __FILE__, __LINE__, error)
 #define DU_CUDNN(context, call, error) du_cudnn_check (context, call, #call, __FILE__, __LINE__, error)
+/* For calls that run nothing on the device: what they fail of is the matter of the call alone, whatever the
+ * status; cuDNN says of a plan that it cannot compile that its execution failed. */
+#define DU_CUDNN_TRY(context, call, error) du_cudnn_try (context, call, #call, __FILE__, __LINE__, error)
 #define DU_BLAS(context, call, error) du_blas_check (context, call, #call, __FILE__, __LINE__, error)
 
 gboolean du_cuda_check (DuContext *context, cudaError_t status, const char *call, const char *file, int line,
     GError **error);
 gboolean du_cudnn_check (DuContext *context, cudnnStatus_t status, const char *call, const char *file,
     int line, GError **error);
+gboolean du_cudnn_try (DuContext *context, cudnnStatus_t status, const char *call, const char *file, int line,
+    GError **error);
 gboolean du_blas_check (DuContext *context, cublasStatus_t status, const char *call, const char *file,
     int line, GError **error);
 

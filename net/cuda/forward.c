@@ -14,7 +14,8 @@ forward_convolution (DuContext *context, DuOp *op, const DuForward *args, GError
     .y = is_dense ? destination : du_row_part (context, op->result_at),
     .bias = op->bias,
     .scale = op->scale,
-    .shift = op->shift };
+    .shift = op->shift,
+    .typed_bias = op->typed_bias };
   const DuKernelSlice slice = { .from_type = extent.type,
     .to_type = extent.type,
     .pixels = op->pixels,

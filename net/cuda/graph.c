@@ -88,15 +88,16 @@ static guint
 variants_of (const DuContext *context, const DuGraphShape *shape, DuVariant *variants)
 {
   const DuType type = context->options.type;
+  guint count = 0;
 
-  if (shape->kind == DU_GRAPH_FORWARD) {
-    variants[0] = (DuVariant){ shape->rectify, type };
-    variants[1] = (DuVariant){ FALSE, type };
-    return shape->rectify ? 2 : 1;
-  }
-  variants[0] = (DuVariant){ FALSE, shape->kind == DU_GRAPH_WEIGHTS ? DU_TYPE_F32 : type };
-  variants[1] = (DuVariant){ FALSE, type };
-  return variants[0].result != type ? 2 : 1;
+  if (shape->kind == DU_GRAPH_WEIGHTS && type != DU_TYPE_F32)
+    variants[count++] = (DuVariant){ .result = DU_TYPE_F32 };
+  if (shape->affine)
+    variants[count++] = (DuVariant){ DU_STEPS_AFFINE, FALSE, type };
+  if (shape->rectify)
+    variants[count++] = (DuVariant){ DU_STEPS_RECTIFY, TRUE, type };
+  variants[count++] = (DuVariant){ .result = type };
+  return count;
 }
 
 /* ---- timing -------------------------------------------------------------------------------------------- */
@@ -137,7 +138,8 @@ trial_arguments (const DuGraphShape *shape, Trial *trial)
 {
   const gsize pixels = (gsize) shape->n * shape->height * shape->width, size = sizeof (float);
   const gsize counts[] = { pixels * shape->channels_in, (gsize) 9 * shape->channels_in * shape->channels_out,
-    pixels * shape->channels_out, shape->channels_out, shape->channels_out, shape->channels_out };
+    pixels * shape->channels_out, shape->channels_out, shape->channels_out, shape->channels_out,
+    shape->channels_out };
   char *parts[G_N_ELEMENTS (counts)], *at = trial->memory;
 
   trial->tensors = 0;
@@ -146,7 +148,7 @@ trial_arguments (const DuGraphShape *shape, Trial *trial)
     trial->tensors += du_cuda_aligned (counts[i] * size);
   }
   return (DuGraphArguments){ parts[0], parts[1], parts[2], (float *) parts[3], (float *) parts[4],
-    (float *) parts[5] };
+    (float *) parts[5], parts[6] };
 }
 
 /* Milliseconds of the fastest run. */
@@ -180,7 +182,8 @@ time_graph (DuGraph *graph, Trial *trial, float *best, GError **error)
 static gboolean
 needs_identity (const DuGraph *graph)
 {
-  return graph->shape.kind == DU_GRAPH_FORWARD && graph->shape.affine && !graph->variant.fused;
+  return graph->shape.kind == DU_GRAPH_FORWARD && graph->shape.affine
+         && graph->variant.fused < DU_STEPS_AFFINE;
 }
 
 static gboolean
@@ -238,7 +241,7 @@ du_graph_free (gpointer data)
 static DuGraph *
 legacy_graph (DuContext *context, const DuGraphShape *shape, GError **error)
 {
-  const DuVariant bare = { FALSE, context->options.type };
+  const DuVariant bare = { .result = context->options.type };
 
   return graph_new (context, shape, &bare, NULL, 0, error);
 }
@@ -325,7 +328,7 @@ DuGraph *
 du_graph_get (DuContext *context, const DuGraphShape *shape, GError **error)
 {
   DuGraph *graph = g_hash_table_lookup (context->graphs, shape);
-  DuVariant variants[2];
+  DuVariant variants[DU_VARIANTS_MAX];
   guint count = variants_of (context, shape, variants);
   Choice choice;
 
@@ -353,7 +356,7 @@ du_graph_result (const DuGraph *graph)
   return graph->variant.result;
 }
 
-/* Bias, ReLU, scale and shift in place of y. */
+/* What the plan leaves of bias, ReLU, scale and shift, in place. */
 static gboolean
 finish (DuGraph *graph, const DuGraphArguments *arguments, GError **error)
 {
@@ -361,26 +364,31 @@ finish (DuGraph *graph, const DuGraphArguments *arguments, GError **error)
   DuContext *context = graph->context;
   const DuKernelExtent extent = { context->options.type, (gsize) shape->n * shape->height, shape->width,
     shape->channels_out };
-  const DuKernelMoments identity = { graph->identity, graph->identity + shape->channels_out };
+  DuKernelMoments identity = { graph->identity };
 
-  du_kernel_relu (context->stream, &extent, arguments->bias, arguments->y);
-  if (shape->affine)
+  if (shape->rectify && graph->variant.fused < DU_STEPS_RECTIFY)
+    du_kernel_relu (context->stream, &extent, arguments->bias, arguments->y);
+  if (graph->identity) {
+    identity.deviation = graph->identity + shape->channels_out;
     du_kernel_normalise (context->stream, &extent, arguments->y, &identity, arguments->scale,
         arguments->shift, arguments->y);
+  }
   return DU_CUDA (context, cudaGetLastError (), error);
 }
 
 gboolean
 du_graph_run (DuGraph *graph, const DuGraphArguments *arguments, void *workspace, GError **error)
 {
-  const gboolean rest = graph->shape.rectify && !graph->variant.fused;
-  DuGraphArguments bare = *arguments;
+  const DuVariant *variant = &graph->variant;
+  DuGraphArguments of_plan = { arguments->x, arguments->weights, arguments->y };
 
-  if (!graph->shape.rectify || rest)
-    bare.bias = NULL;
-  if (!graph->shape.affine || rest)
-    bare.scale = bare.shift = NULL;
-  return (graph->plan ? du_plan_run (graph->plan, &bare, workspace, error)
-                      : du_legacy_run (graph->legacy, &bare, workspace, error))
-         && (!rest || finish (graph, arguments, error));
+  if (variant->fused >= DU_STEPS_RECTIFY)
+    of_plan.bias = variant->typed ? arguments->typed_bias : arguments->bias;
+  if (variant->fused == DU_STEPS_AFFINE) {
+    of_plan.scale = arguments->scale;
+    of_plan.shift = arguments->shift;
+  }
+  return (graph->plan ? du_plan_run (graph->plan, &of_plan, workspace, error)
+                      : du_legacy_run (graph->legacy, &of_plan, workspace, error))
+         && finish (graph, arguments, error);
 }

@@ -29,6 +29,7 @@ typedef struct
 {
   void *x, *weights, *y;
   const float *bias, *scale, *shift;
+  const void *typed_bias; /* the same in the activation type */
 } DuGraphArguments;
 
 typedef struct _DuGraph DuGraph;

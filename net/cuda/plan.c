@@ -11,7 +11,9 @@ typedef cudnnBackendDescriptor_t Descriptor;
 
 enum
 {
-  PROPOSALS_MAX = 8, /* of one heuristic */
+  PROPOSALS_MAX = 48, /* that a heuristic is asked for */
+  KEPT_MAX = 5,       /* of those that are allowed, best first */
+  COMPILED_MAX = 2,   /* of which compiled at run time, for about a second each */
   TENSOR_RANK = 4,
 };
 
@@ -42,6 +44,7 @@ struct _DuProposals
   DuGraphShape shape;
   Pool *pool;
   GPtrArray *configurations; /* borrowed from pool */
+  guint compiled;            /* of them */
 };
 
 struct _DuPlan
@@ -72,7 +75,7 @@ static void
 destroy (DuContext *context, Descriptor descriptor)
 {
   if (descriptor && !context->lost)
-    (void) DU_CUDNN (context, cudnnBackendDestroyDescriptor (descriptor), NULL);
+    (void) DU_CUDNN_TRY (context, cudnnBackendDestroyDescriptor (descriptor), NULL);
 }
 
 static void
@@ -88,16 +91,16 @@ pool_unref (Pool *pool)
 
 /* In functions with a pool and an error. */
 #define SET(descriptor, name, type, count, values) \
-  DU_CUDNN (pool->context, \
+  DU_CUDNN_TRY (pool->context, \
       cudnnBackendSetAttribute (descriptor, CUDNN_ATTR_##name, CUDNN_TYPE_##type, count, values), error)
-#define FINALISE(descriptor) DU_CUDNN (pool->context, cudnnBackendFinalize (descriptor), error)
+#define FINALISE(descriptor) DU_CUDNN_TRY (pool->context, cudnnBackendFinalize (descriptor), error)
 
 static Descriptor
 create (Pool *pool, cudnnBackendDescriptorType_t type, GError **error)
 {
   Descriptor descriptor = NULL;
 
-  if (!DU_CUDNN (pool->context, cudnnBackendCreateDescriptor (type, &descriptor), error))
+  if (!DU_CUDNN_TRY (pool->context, cudnnBackendCreateDescriptor (type, &descriptor), error))
     return NULL;
   g_ptr_array_add (pool->all, descriptor);
   return descriptor;
@@ -219,12 +222,11 @@ describe (Pool *pool, const DuGraphShape *shape, const DuVariant *variant, Descr
   {
     cudnnPointwiseMode_t mode;
     int vector; /* 0: none */
-    gboolean affine;
-  } steps[] = { { CUDNN_POINTWISE_ADD, BIAS }, { CUDNN_POINTWISE_RELU_FWD, 0 },
-    { CUDNN_POINTWISE_MUL, SCALE, TRUE }, { CUDNN_POINTWISE_ADD, SHIFT, TRUE } };
-  const gboolean fused = shape->kind == DU_GRAPH_FORWARD && variant->fused;
-  const guint n_steps = !fused ? 0 : shape->affine ? 4 : 2;
+  } steps[DU_STEPS_AFFINE] = { { CUDNN_POINTWISE_ADD, BIAS }, { CUDNN_POINTWISE_RELU_FWD, 0 },
+    { CUDNN_POINTWISE_MUL, SCALE }, { CUDNN_POINTWISE_ADD, SHIFT } };
+  const guint n_steps = variant->fused;
   const cudnnDataType_t type = du_cudnn_type (pool->context->options.type);
+  const cudnnDataType_t vector_type = variant->typed ? type : CUDNN_DATA_FLOAT;
   const gint64 x_sizes[] = { shape->n, shape->channels_in, shape->height, shape->width };
   const gint64 y_sizes[] = { shape->n, shape->channels_out, shape->height, shape->width };
   const gint64 weights_sizes[] = { shape->channels_out, shape->channels_in, 3, 3 };
@@ -245,7 +247,7 @@ describe (Pool *pool, const DuGraphShape *shape, const DuVariant *variant, Descr
 
     if (!to)
       return 0;
-    vector = steps[i].vector ? tensor (pool, steps[i].vector, CUDNN_DATA_FLOAT, vector_sizes, error) : NULL;
+    vector = steps[i].vector ? tensor (pool, steps[i].vector, vector_type, vector_sizes, error) : NULL;
     if (steps[i].vector && !vector)
       return 0;
     operations[i + 1] = pointwise (pool, steps[i].mode, y, vector, to, error);
@@ -260,24 +262,10 @@ describe (Pool *pool, const DuGraphShape *shape, const DuVariant *variant, Descr
 
 /* Sums of one order only, as wide as float32; and no tensor cores where float32 is asked for. */
 static gboolean
-is_allowed (Pool *pool, Descriptor configuration)
+is_allowed (const DuContextOptions *options, const cudnnBackendNumericalNote_t *notes, gint64 count)
 {
-  const DuContextOptions *options = &pool->context->options;
   const gboolean strict = options->type == DU_TYPE_F32 && !options->tf32;
-  cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
-  Descriptor engine = create (pool, CUDNN_BACKEND_ENGINE_DESCRIPTOR, NULL);
-  gint64 count = 0;
 
-  if (!engine
-      || !DU_CUDNN (pool->context,
-          cudnnBackendGetAttribute (configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR,
-              1, &count, &engine),
-          NULL)
-      || !DU_CUDNN (pool->context,
-          cudnnBackendGetAttribute (engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
-              CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &count, notes),
-          NULL))
-    return FALSE;
   for (gint64 i = 0; i < count; i++)
     if (notes[i] == CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC
         || notes[i] == CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION
@@ -286,6 +274,39 @@ is_allowed (Pool *pool, Descriptor configuration)
                 || notes[i] == CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS)))
       return FALSE;
   return TRUE;
+}
+
+/* Keeps a proposal that is allowed while there is room for its like. */
+static void
+consider (DuProposals *proposals, Descriptor configuration)
+{
+  Pool *pool = proposals->pool;
+  cudnnBackendNumericalNote_t numerical[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
+  cudnnBackendBehaviorNote_t behaviour[CUDNN_BEHAVIOR_NOTE_TYPE_COUNT];
+  Descriptor engine = create (pool, CUDNN_BACKEND_ENGINE_DESCRIPTOR, NULL);
+  gint64 n_engines = 0, n_numerical = 0, n_behaviour = 0;
+  gboolean compiled = FALSE;
+
+  if (!engine
+      || !DU_CUDNN_TRY (pool->context,
+          cudnnBackendGetAttribute (configuration, CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR,
+              1, &n_engines, &engine),
+          NULL)
+      || !DU_CUDNN_TRY (pool->context,
+          cudnnBackendGetAttribute (engine, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+              CUDNN_NUMERICAL_NOTE_TYPE_COUNT, &n_numerical, numerical),
+          NULL)
+      || !DU_CUDNN_TRY (pool->context,
+          cudnnBackendGetAttribute (engine, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, CUDNN_TYPE_BEHAVIOR_NOTE,
+              CUDNN_BEHAVIOR_NOTE_TYPE_COUNT, &n_behaviour, behaviour),
+          NULL)
+      || !is_allowed (&pool->context->options, numerical, n_numerical))
+    return;
+  for (gint64 i = 0; i < n_behaviour; i++)
+    compiled = compiled || behaviour[i] == CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
+  if (compiled && ++proposals->compiled > COMPILED_MAX)
+    return;
+  g_ptr_array_add (proposals->configurations, configuration);
 }
 
 /* Adds what a heuristic proposes; that it has nothing to say is no failure. */
@@ -303,15 +324,14 @@ ask (DuProposals *proposals, Descriptor graph, cudnnBackendHeurMode_t mode, GErr
   for (guint i = 0; i < PROPOSALS_MAX; i++)
     if (!(configurations[i] = create (pool, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, error)))
       return FALSE;
-  if (DU_CUDNN (pool->context, cudnnBackendFinalize (heuristic), NULL)
-      && DU_CUDNN (pool->context,
+  if (DU_CUDNN_TRY (pool->context, cudnnBackendFinalize (heuristic), NULL)
+      && DU_CUDNN_TRY (pool->context,
           cudnnBackendGetAttribute (heuristic, CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR,
               PROPOSALS_MAX, &count, configurations),
           NULL))
-    for (gint64 i = 0; i < MIN (count, PROPOSALS_MAX) && !pool->context->lost; i++)
-      if (is_allowed (pool, configurations[i]))
-        g_ptr_array_add (proposals->configurations, configurations[i]);
-  return du_cuda_enter (pool->context, error);
+    for (gint64 i = 0; i < MIN (count, PROPOSALS_MAX) && proposals->configurations->len < KEPT_MAX; i++)
+      consider (proposals, configurations[i]);
+  return TRUE;
 }
 
 DuProposals *
@@ -319,7 +339,7 @@ du_proposals_new (DuContext *context, const DuGraphShape *shape, const DuVariant
 {
   DuProposals *proposals = g_new0 (DuProposals, 1);
   Pool *pool = pool_new (context);
-  Descriptor operations[5], graph = NULL;
+  Descriptor operations[1 + DU_STEPS_AFFINE], graph = NULL;
   guint count;
 
   *proposals = (DuProposals){ context, *shape, pool, g_ptr_array_new () };
@@ -329,7 +349,7 @@ du_proposals_new (DuContext *context, const DuGraphShape *shape, const DuVariant
   if (graph && SET (graph, OPERATIONGRAPH_HANDLE, HANDLE, 1, &context->cudnn)
       && SET (graph, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, count, operations) && FINALISE (graph)
       && ask (proposals, graph, CUDNN_HEUR_MODE_A, error)
-      && ask (proposals, graph, CUDNN_HEUR_MODE_FALLBACK, error))
+      && (proposals->configurations->len || ask (proposals, graph, CUDNN_HEUR_MODE_FALLBACK, error)))
     return proposals;
   du_proposals_free (proposals);
   return NULL;
@@ -364,13 +384,13 @@ du_plan_new (DuProposals *proposals, guint index, GError **error)
   plan->shape = proposals->shape;
   plan->pool = pool;
   g_atomic_ref_count_inc (&pool->references);
-  if (DU_CUDNN (plan->context,
+  if (DU_CUDNN_TRY (plan->context,
           cudnnBackendCreateDescriptor (CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, &plan->plan), error)
       && SET (plan->plan, EXECUTION_PLAN_HANDLE, HANDLE, 1, &plan->context->cudnn)
       && SET (plan->plan, EXECUTION_PLAN_ENGINE_CONFIG, BACKEND_DESCRIPTOR, 1,
           &proposals->configurations->pdata[index])
       && FINALISE (plan->plan)
-      && DU_CUDNN (plan->context,
+      && DU_CUDNN_TRY (plan->context,
           cudnnBackendGetAttribute (plan->plan, CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, 1,
               &count, &workspace),
           error)) {
@@ -421,7 +441,7 @@ pack_arguments (DuPlan *plan, const DuGraphArguments *arguments, void *workspace
   plan->arguments = *arguments;
   plan->packed_workspace = workspace;
   return du_cuda_enter (plan->context, error)
-         && DU_CUDNN (plan->context,
+         && DU_CUDNN_TRY (plan->context,
              cudnnBackendCreateDescriptor (CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, &plan->pack), error)
          && SET (plan->pack, VARIANT_PACK_UNIQUE_IDS, INT64, count, names)
          && SET (plan->pack, VARIANT_PACK_DATA_POINTERS, VOID_PTR, count, data)

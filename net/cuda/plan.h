@@ -6,12 +6,27 @@
 
 #include "graph.h"
 
-/* What a plan leaves to others. */
+/* Of what FORWARD does behind the convolution, in order. */
+enum
+{
+  DU_STEPS_NONE = 0,
+  DU_STEPS_RECTIFY = 2, /* bias, ReLU */
+  DU_STEPS_AFFINE = 4,  /* and scale, shift */
+};
+
+/* What a plan does itself, and what it leaves to others. */
 typedef struct
 {
-  gboolean fused; /* FORWARD: bias, ReLU, scale and shift are in the plan; else y is the bare convolution's */
+  guint fused;    /* FORWARD: so many steps */
+  gboolean typed; /* its vectors are in the activation type: the library then has engines ready, otherwise it
+                   * compiles them */
   DuType result;  /* see du_graph_result() */
 } DuVariant;
+
+enum
+{
+  DU_VARIANTS_MAX = 3,
+};
 
 static inline cudnnDataType_t
 du_cudnn_type (DuType type)

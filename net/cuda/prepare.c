@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rows.h"
 
-#define VECTORS 5 /* bias, scale, shift, mean, deviation */
+#define VECTORS 6 /* bias, scale, shift, mean, deviation, bias in the activation type */
 
 /* ---- prepare ------------------------------------------------------------------------------------------- */
 
@@ -126,6 +126,7 @@ allocate (DuContext *context, DuOp *op, GError **error)
   op->shift = op->scale + vector;
   op->mean = op->shift + vector;
   op->deviation = op->mean + vector;
+  op->typed_bias = op->deviation + vector;
   if (s->kind == DU_ROW_HEAD)
     return TRUE;
   op->packed = du_cuda_allocate (context, packed_size (op, -1), type, "a row's weights", error);
@@ -248,6 +249,8 @@ du_cuda_load (DuContext *context, DuOp *op, const DuOpParameters *parameters, GE
     return TRUE;
   du_kernel_pack_vector (context->stream, block + op->at.bias, s->channels_out, op->padded_out, 1, DU_TYPE_F32,
       op->bias);
+  du_kernel_pack_vector (context->stream, block + op->at.bias, s->channels_out, op->padded_out, 1,
+      context->options.type, op->typed_bias);
   if (s->kind == DU_ROW_HEAD)
     du_kernel_pack_vector (context->stream, block + op->at.weight, weights, weights, 1, DU_TYPE_F32, op->scale);
   else

@@ -36,6 +36,7 @@ struct _DuOp
   float *vectors;                      /* owns the next ones, [padded_out] each */
   float *bias, *scale, *shift;         /* scale: of a head, its weights [3][in] */
   float *mean, *deviation;             /* of the batch */
+  void *typed_bias;                    /* in the activation type */
   void *rectified;                     /* training with BN: [pixels][out] after ReLU */
   guint8 *positions;                   /* training of a pool */
 

@@ -40,7 +40,7 @@ fake_cudnn_failure (gboolean allocates)
 cudnnStatus_t
 fake_cudnn_release (const char *name, void *object)
 {
-  gboolean fails = fake_call (name);
+  gboolean fails = fake_host_call (name);
 
   fake_free (object);
   return fails ? fake_cudnn_failure (FALSE) : CUDNN_STATUS_SUCCESS;

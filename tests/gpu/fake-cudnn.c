@@ -180,7 +180,7 @@ cudnnBackendCreateDescriptor (cudnnBackendDescriptorType_t type, cudnnBackendDes
 {
   Descriptor *descriptor;
 
-  FAKE_CUDNN_CALL (TRUE);
+  FAKE_CUDNN_HOST_CALL (TRUE);
   descriptor = fake_new (sizeof *descriptor);
   descriptor->type = type;
   *to = descriptor;
@@ -201,7 +201,7 @@ cudnnBackendSetAttribute (cudnnBackendDescriptor_t data, cudnnBackendAttributeNa
   const Rule *rule = rule_for (descriptor->type, name);
   Attribute *attribute;
 
-  FAKE_CUDNN_CALL (FALSE);
+  FAKE_CUDNN_HOST_CALL (FALSE);
   if (descriptor->finalised || !rule || find (descriptor, name) || count < 1 || count > VALUES_MAX
       || (rule->count && count != rule->count))
     return CUDNN_STATUS_BAD_PARAM;
@@ -338,6 +338,7 @@ check_graph (const Descriptor *graph)
   if (is_virtual (last))
     return CUDNN_STATUS_NOT_SUPPORTED_GRAPH_PATTERN;
   if (fake_refuses (FAKE_NO_PLANS) || (fake_refuses (FAKE_NO_FUSION) && count > 1)
+      || (fake_refuses (FAKE_NO_AFFINE) && count > 3)
       || (fake_refuses (FAKE_NO_WIDE_GRADIENT) && parts.result == parts.weights
           && type_of (parts.weights) != type_of (parts.x)))
     return CUDNN_STATUS_NOT_SUPPORTED;
@@ -360,7 +361,7 @@ cudnnBackendFinalize (cudnnBackendDescriptor_t data)
 {
   Descriptor *descriptor = data;
 
-  FAKE_CUDNN_CALL (TRUE);
+  FAKE_CUDNN_HOST_CALL (TRUE);
   if (descriptor->finalised)
     return CUDNN_STATUS_BAD_PARAM;
   for (guint i = 0; i < G_N_ELEMENTS (rules); i++)
@@ -396,7 +397,7 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const data, cudnnBackendAttri
   Descriptor *const *to = values;
   cudnnBackendNumericalNote_t *notes = values;
 
-  FAKE_CUDNN_CALL (TRUE);
+  FAKE_CUDNN_HOST_CALL (TRUE);
   if (!descriptor->finalised)
     return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
   *count = 0;
@@ -427,6 +428,8 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const data, cudnnBackendAttri
       notes[(*count)++] = CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     return CUDNN_STATUS_SUCCESS;
   }
+  if (name == CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE && type == CUDNN_TYPE_BEHAVIOR_NOTE)
+    return CUDNN_STATUS_SUCCESS;
   if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
     *(gint64 *) values = WORKSPACE;
     *count = 1;

@@ -19,4 +19,11 @@ FakeType fake_cudnn_type (cudnnDataType_t type);
       return fake_cudnn_failure (allocates); \
   } while (0)
 
+/* A call that runs nothing cannot lose the device, but says that its execution failed. */
+#define FAKE_CUDNN_HOST_CALL(allocates) \
+  do { \
+    if (fake_host_call (__func__)) \
+      return fake_cudnn_failure (allocates); \
+  } while (0)
+
 #endif

@@ -15,7 +15,7 @@ static struct
 {
   guint calls, fail_at, legacy_runs, resets;
   FakeFailure how;
-  gboolean failed, lost;
+  gboolean lost;
   int devices;
   gsize memory, memory_limit;
   guint refused;
@@ -30,7 +30,7 @@ fake_fatal (const char *call, const char *problem)
 }
 
 gboolean
-fake_call (const char *name)
+fake_host_call (const char *name)
 {
   if (fake.lost)
     fake_fatal (name, "called after the device was lost");
@@ -38,9 +38,16 @@ fake_call (const char *name)
   if (fake.calls != fake.fail_at)
     return FALSE;
   g_debug ("%s is the call to fail", name);
-  fake.failed = TRUE;
-  fake.lost = fake.how == FAKE_STICKY;
   return TRUE;
+}
+
+gboolean
+fake_call (const char *name)
+{
+  gboolean fails = fake_host_call (name);
+
+  fake.lost = fake.lost || (fails && fake.how == FAKE_STICKY);
+  return fails;
 }
 
 FakeFailure
@@ -141,7 +148,7 @@ fake_reset (void)
       g_clear_pointer (tables[i], g_hash_table_unref);
     }
   fake.calls = fake.fail_at = fake.legacy_runs = fake.refused = 0;
-  fake.failed = fake.lost = FALSE;
+  fake.lost = FALSE;
   fake.resets++;
   fake.memory = 0;
   fake.memory_limit = G_MAXSIZE;
@@ -163,9 +170,9 @@ fake_fail (guint call, FakeFailure how)
 }
 
 static gboolean
-fake_failed (void)
+fake_lost (void)
 {
-  return fake.failed;
+  return fake.lost;
 }
 
 static void
@@ -200,7 +207,7 @@ fake_legacy_runs (void)
 
 extern EXPORT const FakeControl du_fake_control;
 
-const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_failed, fake_set_memory,
+const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_lost, fake_set_memory,
   fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs };
 
 /* ---- numbers -------------------------------------------------------------------------------------------- */

@@ -21,6 +21,7 @@ enum
   FAKE_NO_FUSION = 1,
   FAKE_NO_WIDE_GRADIENT = 2, /* float32 gradients of weights from narrower types */
   FAKE_NO_PLANS = 4,
+  FAKE_NO_AFFINE = 8, /* scale and shift */
 };
 
 /* The module's symbol du_fake_control, for the test. */
@@ -30,7 +31,7 @@ typedef struct
   guint (*reset) (void);
   guint (*calls) (void);              /* since reset */
   void (*fail) (guint call, FakeFailure how); /* that one since reset, from 1; 0 = none */
-  gboolean (*failed) (void);          /* it did */
+  gboolean (*lost) (void);            /* the device is */
   void (*set_memory) (gsize bytes);   /* of the device; G_MAXSIZE at first */
   gsize (*memory) (void);             /* in use */
   void (*set_devices) (int count);    /* 1 at first; -1 = no driver */
@@ -49,6 +50,7 @@ typedef enum
 
 /* Counts a call; TRUE where it is to fail. */
 gboolean fake_call (const char *name);
+gboolean fake_host_call (const char *name); /* the same, but the device is not lost by it */
 FakeFailure fake_failure (void);
 gboolean fake_refuses (guint what);
 void fake_count_legacy (void);

@@ -174,7 +174,7 @@ check_failures (const char *name, gboolean (*run) (GError **error), guint stride
         g_error ("%s, call %u, %s: an error without a failure, or the reverse", name, call, hows[how]);
       if (!ok && (error->domain != DU_ERROR || !*error->message))
         g_error ("%s, call %u, %s: %s", name, call, hows[how], error->message);
-      if (how == FAKE_STICKY && ok && call < asked)
+      if (fake->lost () && ok && call < asked)
         g_error ("%s, call %u: a lost device goes unnoticed", name, call);
       survived += ok;
       g_clear_error (&error);
