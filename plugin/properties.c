@@ -112,8 +112,9 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   du_deblurrer_options_init (&tiles);
   g_object_class_install_property (klass, PROP_WEIGHTS,
       g_param_spec_string ("weights", "Weights file",
-          "Path of a safetensors file from deblurunet-train; NULL = the installed default. A new path takes "
-          "effect at the next frame; if that file is bad, a warning is posted and the old weights stay",
+          "Path of a safetensors file from deblurunet-train; NULL = the installed default; a bare word, one of "
+          "the others that are installed (clean, small). A new path takes effect at the next frame; if that "
+          "file is bad, a warning is posted and the old weights stay",
           NULL, playing));
   g_object_class_install_property (klass, PROP_BACKEND,
       g_param_spec_enum ("backend", "Back end",

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session.h"
 
+#include <string.h>
+
 GST_DEBUG_CATEGORY_EXTERN (gst_deblurunet_debug);
 #define GST_CAT_DEFAULT gst_deblurunet_debug
 
@@ -52,16 +54,23 @@ gst_deblurunet_post_error (GstElement *element, const GError *error, gboolean fa
       g_strdup (error->message), NULL, __FILE__, GST_FUNCTION, __LINE__);
 }
 
-/* The path to load; g_free. */
+/* The path to load; g_free. A bare word that is no file is one of the networks that come with the element. */
 static char *
 weights_path (const char *property)
 {
   const char *variable = g_getenv (WEIGHTS_VARIABLE);
+  g_autofree char *standard = variable && *variable
+                                  ? g_strdup (variable)
+                                  : g_build_filename (DU_WEIGHTS_DIR, "deblurunet.safetensors", NULL);
+  g_autofree char *folder = NULL, *name = NULL;
 
-  if (property)
+  if (!property)
+    return g_steal_pointer (&standard);
+  if (!*property || strpbrk (property, "/.") || g_file_test (property, G_FILE_TEST_EXISTS))
     return g_strdup (property);
-  return variable && *variable ? g_strdup (variable)
-                               : g_build_filename (DU_WEIGHTS_DIR, "deblurunet.safetensors", NULL);
+  folder = g_path_get_dirname (standard);
+  name = g_strdup_printf ("deblurunet-%s.safetensors", property);
+  return g_build_filename (folder, name, NULL);
 }
 
 DuSession *

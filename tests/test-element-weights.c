@@ -187,6 +187,42 @@ push_gray (Element *element)
   return sample;
 }
 
+/* A bare word names a network that stands beside the default one, unless there is a file of that name. */
+static void
+test_names (void)
+{
+  g_autofree char *data = NULL, *standard = NULL, *other = NULL, *here = g_get_current_dir ();
+  g_autofree char *folder = g_path_get_dirname (plus);
+  Element element;
+  gsize size;
+
+  g_assert_true (g_file_get_contents (plus, &data, &size, NULL));
+  standard = element_file ("deblurunet.safetensors", data, size);
+  g_free (g_steal_pointer (&data));
+  g_assert_true (g_file_get_contents (minus, &data, &size, NULL));
+  other = element_file ("deblurunet-other.safetensors", data, size);
+  g_setenv (DEFAULT_VARIABLE, standard, TRUE);
+  element_init (&element, NULL);
+  element_play (&element, CAPS);
+  g_assert_cmpint (push_gray (&element), ==, GRAY + 20);
+  g_object_set (element.element, "weights", "other", NULL);
+  g_assert_cmpint (push_gray (&element), ==, GRAY - 20);
+  g_object_set (element.element, "weights", "another", NULL);
+  g_assert_cmpint (push_gray (&element), ==, GRAY - 20);
+  element_assert_message (&element, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND,
+      "deblurunet-another.safetensors");
+  element_clear (&element);
+  g_unsetenv (DEFAULT_VARIABLE);
+
+  g_assert_cmpint (g_chdir (folder), ==, 0);
+  g_assert_cmpint (g_rename (other, "other"), ==, 0);
+  element_init (&element, "other");
+  element_play (&element, CAPS);
+  g_assert_cmpint (push_gray (&element), ==, GRAY - 20);
+  element_clear (&element);
+  g_assert_cmpint (g_chdir (here), ==, 0);
+}
+
 /* While frames flow: a good file is used from the next frame on, of another width too; a bad one, whatever is
  * bad of it, gives a warning, and the one before stays. No frame is lost. */
 static void
@@ -280,6 +316,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/weights/bad-options", test_bad_options);
   g_test_add_func ("/element/weights/default", test_default);
   g_test_add_func ("/element/weights/all-zero", test_all_zero);
+  g_test_add_func ("/element/weights/names", test_names);
   g_test_add_data_func ("/element/weights/swap", files, test_swap);
   g_test_add_func ("/element/weights/replaced", test_replaced);
   result = element_tests_run ();
