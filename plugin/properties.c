@@ -164,7 +164,8 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   g_object_class_install_property (klass, PROP_FRAMES_IN_FLIGHT,
       g_param_spec_uint ("frames-in-flight", "Frames in flight",
           "Frames that are deblurred in threads of their own while the elements before and after work on others; "
-          "0 = none. Each costs memory and, with a live source, a frame's duration of latency",
+          "0 = none. A frame that is done is handed on when the next one comes. Each costs memory and, with a "
+          "live source, a frame's duration of latency",
           0, 16, 0, ready));
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",

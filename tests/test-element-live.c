@@ -285,6 +285,27 @@ test_latency (void)
   }
 }
 
+/* A live pipeline is told once the first frame has taken its time, four tiles' of a network that is not tiny. */
+static void
+test_latency_message (void)
+{
+  g_autofree char *weights = element_weights_identity (8);
+  g_autoptr (GstMessage) message = NULL;
+  GstBuffer *buffer = gst_buffer_new_allocate (NULL, 800 * 512, NULL);
+  Element element;
+
+  gst_buffer_memset (buffer, 0, GRAY, 800 * 512);
+  element_init (&element, weights);
+  element_play (&element, "video/x-raw, format=GRAY8, width=800, height=512, framerate=25/1");
+  gst_harness_set_live (element.harness, TRUE);
+  g_assert_cmpuint (gst_harness_query_latency (element.harness), ==, 0);
+  g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
+  message = gst_bus_pop_filtered (element.bus, GST_MESSAGE_LATENCY);
+  g_assert_nonnull (message);
+  g_assert_cmpuint (gst_harness_query_latency (element.harness), >, 5 * GST_MSECOND);
+  element_clear (&element);
+}
+
 /* What comes out, in order: frames as their offset and first sample, events as their type. */
 static GstPadProbeReturn
 record (GstPad *pad, GstPadProbeInfo *info, gpointer data)
@@ -342,6 +363,9 @@ random_step (Element *element, GRand *random, int *width, guint *frame)
     break;
   case 6:
     gst_pad_push_event (element->harness->sinkpad, gst_event_new_reconfigure ());
+    break;
+  case 7: /* side by side or not: caps that change downstream alone */
+    g_object_set (element->element, "compare", g_rand_int_range (random, 0, 3), NULL);
     break;
   default: {
     GstBuffer *buffer = gst_buffer_new_allocate (NULL, *width * 16, NULL);
@@ -643,6 +667,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/live/not-late", test_not_late);
   g_test_add_func ("/element/live/qos-upstream", test_qos_upstream);
   g_test_add_func ("/element/live/latency", test_latency);
+  g_test_add_func ("/element/live/latency-message", test_latency_message);
   g_test_add_func ("/element/live/order", test_order);
   g_test_add_func ("/element/live/in-flight", test_in_flight);
   g_test_add_func ("/element/live/position", test_position);
