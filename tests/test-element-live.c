@@ -452,6 +452,64 @@ test_in_flight (void)
   element_clear (&element);
 }
 
+/* SHA-256 of what comes out of random frames, progressive and interlaced, by two networks in turn; g_free. */
+static char *
+digest_of_pictures (char *const weights[2], guint frames_in_flight)
+{
+  const DuFrameInfo info = { .format = DU_FORMAT_I420, .width = 48, .height = 34 }; /* lines without padding */
+  g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
+  GstCaps *caps = element_caps (info.format, info.width, info.height, NULL);
+  Element element;
+  GstBuffer *buffer;
+  guint n = 0;
+
+  gst_caps_set_simple (caps, "interlace-mode", G_TYPE_STRING, "mixed", NULL);
+  element_init (&element, weights[0]);
+  g_object_set (element.element, "frames-in-flight", frames_in_flight, NULL);
+  element_play (&element, NULL);
+  gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
+  for (guint i = 0; i < 24; i++) {
+    TestFrame frame;
+
+    test_frame_init_random (&frame, &info, i);
+    buffer = element_buffer_from (&frame, caps);
+    test_frame_clear (&frame);
+    if (i % 3 == 0)
+      GST_BUFFER_FLAG_SET (buffer, GST_VIDEO_BUFFER_FLAG_INTERLACED);
+    g_object_set (element.element, "weights", weights[i / 5 % 2], "strength", 0.5 + i % 4 / 8., NULL);
+    g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_OK);
+  }
+  gst_harness_push_event (element.harness, gst_event_new_eos ());
+  for (; (buffer = gst_harness_try_pull (element.harness)); n++) {
+    GstMapInfo map;
+
+    g_assert_true (gst_buffer_map (buffer, &map, GST_MAP_READ));
+    g_checksum_update (checksum, map.data, (gssize) map.size);
+    gst_buffer_unmap (buffer, &map);
+    gst_buffer_unref (buffer);
+  }
+  g_assert_cmpuint (n, ==, 24);
+  gst_caps_unref (caps);
+  element_clear (&element);
+  return g_strdup (g_checksum_get_string (checksum));
+}
+
+/* Several frames at a time are, bit for bit, what they are one by one. */
+static void
+test_pictures (void)
+{
+  char *weights[2] = { element_weights_noise (1), element_weights_noise (2) };
+  g_autofree char *wanted = digest_of_pictures (weights, 0);
+
+  for (guint in_flight = 1; in_flight <= 4; in_flight += 3) {
+    g_autofree char *got = digest_of_pictures (weights, in_flight);
+
+    g_assert_cmpstr (got, ==, wanted);
+  }
+  g_free (weights[0]);
+  g_free (weights[1]);
+}
+
 /* A player asks where it is: at the end of the last frame that came out, not of one on its way. */
 static void
 test_position (void)
@@ -670,6 +728,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/live/latency-message", test_latency_message);
   g_test_add_func ("/element/live/order", test_order);
   g_test_add_func ("/element/live/in-flight", test_in_flight);
+  g_test_add_func ("/element/live/pictures", test_pictures);
   g_test_add_func ("/element/live/position", test_position);
   g_test_add_func ("/element/live/controllers", test_controllers);
   g_test_add_func ("/element/live/error-in-flight", test_error_in_flight);
