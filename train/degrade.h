@@ -42,6 +42,7 @@
   "  noise=gauss:RANGE          sigma in 8-bit steps; poisson:RANGE the same at white, less in the dark\n" \
   "  h264=crf:RANGE             encoded and decoded, as are h265, vp9 and av1; behind the quality may stand\n" \
   "    ,gop:RANGE               frames of the sequence, one of which is taken (8; 1 = an intra frame)\n" \
+  "                             short sequences look like long streams of a CRF that is 2 or 3 higher\n" \
   "    ,pan:RANGE               pixels by which the view moves from frame to frame (0..2)\n" \
   "    ,motion:clip             a video's own frames instead; pictures pan nevertheless\n" \
   "    ,preset:fast             half of the time; else as people encode files\n" \
