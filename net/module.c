@@ -13,13 +13,15 @@ open_module (const char *path, GError **error)
   gpointer backend = NULL, version = NULL;
 
   if (!g_file_test (path, G_FILE_TEST_EXISTS)) {
-    g_set_error (error, DU_ERROR, DU_ERROR_NOT_FOUND, "the CUDA back end is not installed: there is no %s", path);
+    g_set_error (error, DU_ERROR, DU_ERROR_NOT_FOUND, "the CUDA back end is not installed: there is no %s",
+        path);
     return NULL;
   }
   module = g_module_open (path, G_MODULE_BIND_LOCAL);
   if (!module) {
     /* It names the library that is missing: cuDNN's, for instance. */
-    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "the CUDA back end cannot be opened: %s", g_module_error ());
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "the CUDA back end cannot be opened: %s",
+        g_module_error ());
     return NULL;
   }
   if (g_module_symbol (module, DU_MODULE_BACKEND, &backend)

@@ -9,7 +9,7 @@ enum
   STAGING = 1 << 20, /* floats that are converted at a time */
 };
 
-/* ---- errors -------------------------------------------------------------------------------------- */
+/* ---- errors ------------------------------------------------------------------------------------------ */
 
 /* Those after which CUDA goes on working; all others are taken for what leaves the device in an unknown state
  * (CUDA Runtime API, "Data types used by CUDA Runtime", cudaError). */
@@ -54,6 +54,8 @@ fail (DuContext *context, const char *library, gboolean memory, gboolean lost, c
         lost ? "restart the program, or take backend=cpu" : "take backend=cpu, or report this");
   if (lost && !context->lost)
     context->lost = g_steal_pointer (&problem);
+  if (!context->lost)
+    (void) cudaGetLastError (); /* what a library may have left there: the check of a launch would find it */
   return FALSE;
 }
 
@@ -63,8 +65,6 @@ du_cuda_check (DuContext *context, cudaError_t status, const char *call, const c
 {
   if (status == cudaSuccess)
     return TRUE;
-  if (is_harmless (status))
-    (void) cudaGetLastError (); /* else the next check of a launch would find it */
   return fail (context, "CUDA", status == cudaErrorMemoryAllocation, !is_harmless (status),
       cudaGetErrorString (status), call, file, line, error);
 }
@@ -125,7 +125,7 @@ du_cuda_enter (DuContext *context, GError **error)
   return !is_lost (context, error) && DU_CUDA (context, cudaSetDevice (context->device), error);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------ */
 
 void *
 du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what, GError **error)
@@ -136,7 +136,8 @@ du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what,
 
   if (!g_size_checked_mul (&bytes, count, size) || bytes > G_MAXSSIZE) {
     g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
-        "%s of %" G_GSIZE_FORMAT " x %" G_GSIZE_FORMAT " bytes exceeds the address space: take smaller pictures",
+        "%s of %" G_GSIZE_FORMAT " x %" G_GSIZE_FORMAT " bytes exceeds the address space: take smaller "
+        "pictures",
         what, count, size);
     return NULL;
   }
@@ -215,7 +216,8 @@ choose_device (DuContext *context, GError **error)
     return refuse (cudaErrorNoDevice, error);
   if (wanted >= count || wanted < -1) {
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
-        "there is no CUDA device %d: the devices are 0 to %d; -1 takes the first that works", wanted, count - 1);
+        "there is no CUDA device %d: the devices are 0 to %d; -1 takes the first that works", wanted,
+        count - 1);
     return FALSE;
   }
   for (int device = MAX (wanted, 0); device < (wanted < 0 ? count : wanted + 1); device++) {
@@ -297,7 +299,7 @@ du_cuda_synchronise (DuContext *context, GError **error)
          && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
 }
 
-/* ---- buffers ------------------------------------------------------------------------------------------- */
+/* ---- buffers ----------------------------------------------------------------------------------------- */
 
 DuBuffer *
 du_cuda_buffer_new (DuContext *context, DuType type, gsize count, GError **error)
@@ -376,7 +378,8 @@ du_cuda_download (DuContext *context, const DuBuffer *buffer, gsize at, float *v
     const void *part_from = from + done * du_cuda_type_size (buffer->type);
 
     if (buffer->type != DU_TYPE_F32) {
-      du_kernel_convert (context->stream, buffer->type, part_from, DU_TYPE_F32, context->staging, part, FALSE);
+      du_kernel_convert (context->stream, buffer->type, part_from, DU_TYPE_F32, context->staging, part,
+          FALSE);
       if (!DU_CUDA (context, cudaGetLastError (), error))
         return FALSE;
       part_from = context->staging;

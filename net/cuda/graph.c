@@ -40,9 +40,9 @@ du_graph_shape_equal (gconstpointer a, gconstpointer b)
   return memcmp (a, b, sizeof (DuGraphShape)) == 0;
 }
 
-/* ---- choices ------------------------------------------------------------------------------------------ */
+/* ---- choices ----------------------------------------------------------------------------------------- */
 
-/* A choice made in this process, by "device options shape"; variants count from 0, the legacy API is the last. */
+/* A choice made in this process, by "device options shape"; the legacy API comes after all variants. */
 typedef struct
 {
   guint variant, proposal;
@@ -100,7 +100,7 @@ variants_of (const DuContext *context, const DuGraphShape *shape, DuVariant *var
   return count;
 }
 
-/* ---- timing -------------------------------------------------------------------------------------------- */
+/* ---- timing ------------------------------------------------------------------------------------------ */
 
 typedef struct
 {
@@ -177,7 +177,7 @@ time_graph (DuGraph *graph, Trial *trial, float *best, GError **error)
   return TRUE;
 }
 
-/* ---- graphs ---------------------------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------------------------ */
 
 static gboolean
 needs_identity (const DuGraph *graph)

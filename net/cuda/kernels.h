@@ -27,7 +27,7 @@ typedef struct
   int width, channels;
 } DuKernelExtent;
 
-/* ---- copies ------------------------------------------------------------------------------------ */
+/* ---- copies ------------------------------------------------------------------------------------------ */
 
 /* to = from, or to += from in float32, count values; they may be the same memory where the types are. */
 void du_kernel_convert (cudaStream_t stream, DuType from_type, const void *from, DuType to_type, void *to,
@@ -46,7 +46,7 @@ typedef struct
 
 void du_kernel_slice (cudaStream_t stream, const DuKernelSlice *slice, const void *from, void *to);
 
-/* ---- parameters ---------------------------------------------------------------------------------- */
+/* ---- parameters -------------------------------------------------------------------------------------- */
 
 /* A weight tensor of PyTorch's layout, conv [outputs, inputs, 3, 3] or up-conv [inputs, outputs, 2, 2], and
  * what the convolutions read: conv [padded_outputs, 3, 3, padded_inputs], up-conv [2, 2, padded_outputs,
@@ -72,7 +72,7 @@ void du_kernel_pack_vector (cudaStream_t stream, const float *vector, int count,
 void du_kernel_fold (cudaStream_t stream, const float *gamma, const float *beta, const float *mean,
     const float *variance, int channels, int padded, float *scale, float *shift);
 
-/* ---- rows ------------------------------------------------------------------------------------------- */
+/* ---- rows -------------------------------------------------------------------------------------------- */
 
 /* extent: the output's; the input is twice as wide and high. positions: one byte per output value, where its
  * window's maximum is, 0 to 3 in raster order: the first of equal ones, the last NaN before all. NULL: not
@@ -145,7 +145,7 @@ void du_kernel_normalise_backward (cudaStream_t stream, const DuKernelExtent *ex
 /* Bytes of scratch that the functions above want for an extent; aligned to 16. */
 gsize du_kernel_scratch (const DuKernelExtent *extent);
 
-/* ---- loss and update ------------------------------------------------------------------------------ */
+/* ---- loss and update --------------------------------------------------------------------------------- */
 
 /* As DuBackend's slots of these names; value and norm are on the device. */
 void du_kernel_loss (cudaStream_t stream, DuLoss loss, double epsilon, int n, int height, int width,

@@ -11,7 +11,7 @@ typedef cudnnBackendDescriptor_t Descriptor;
 
 enum
 {
-  PROPOSALS_MAX = 48, /* that a heuristic is asked for */
+  PROPOSALS_MAX = 16, /* that a heuristic is asked for */
   KEPT_MAX = 5,       /* of those that are allowed, best first */
   COMPILED_MAX = 2,   /* of which compiled at run time, for about a second each */
   TENSOR_RANK = 4,
@@ -106,7 +106,7 @@ create (Pool *pool, cudnnBackendDescriptorType_t type, GError **error)
   return descriptor;
 }
 
-/* ---- operations ---------------------------------------------------------------------------------------- */
+/* ---- operations -------------------------------------------------------------------------------------- */
 
 /* n, channels, height, width in memory as n, height, width, channels. */
 static Descriptor
@@ -181,7 +181,8 @@ convolve (Pool *pool, DuGraphKind kind, Descriptor x, Descriptor weights, Descri
                : NULL;
   default:
     operation = create (pool, CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR, error);
-    return operation && SET (operation, OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, BACKEND_DESCRIPTOR, 1, &how)
+    return operation
+                   && SET (operation, OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, BACKEND_DESCRIPTOR, 1, &how)
                    && SET (operation, OPERATION_CONVOLUTION_BWD_FILTER_X, BACKEND_DESCRIPTOR, 1, &x)
                    && SET (operation, OPERATION_CONVOLUTION_BWD_FILTER_DW, BACKEND_DESCRIPTOR, 1, &weights)
                    && SET (operation, OPERATION_CONVOLUTION_BWD_FILTER_DY, BACKEND_DESCRIPTOR, 1, &y)
@@ -258,7 +259,7 @@ describe (Pool *pool, const DuGraphShape *shape, const DuVariant *variant, Descr
   return n_steps + 1;
 }
 
-/* ---- proposals ------------------------------------------------------------------------------------------- */
+/* ---- proposals --------------------------------------------------------------------------------------- */
 
 /* Sums of one order only, as wide as float32; and no tensor cores where float32 is asked for. */
 static gboolean
@@ -371,7 +372,7 @@ du_proposals_count (const DuProposals *proposals)
   return proposals->configurations->len;
 }
 
-/* ---- plans ----------------------------------------------------------------------------------------------- */
+/* ---- plans ------------------------------------------------------------------------------------------- */
 
 DuPlan *
 du_plan_new (DuProposals *proposals, guint index, GError **error)

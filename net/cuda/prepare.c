@@ -3,7 +3,7 @@
 
 #define VECTORS 6 /* bias, scale, shift, mean, deviation, bias in the activation type */
 
-/* ---- prepare ------------------------------------------------------------------------------------------- */
+/* ---- prepare ----------------------------------------------------------------------------------------- */
 
 static gboolean
 prepare_convolution (DuContext *context, DuOp *op, GError **error)
@@ -193,7 +193,7 @@ du_cuda_op_free (DuContext *context, DuOp *op)
   g_free (op);
 }
 
-/* ---- load ------------------------------------------------------------------------------------------------ */
+/* ---- load -------------------------------------------------------------------------------------------- */
 
 DuKernelPacking
 du_row_packing (const DuOp *op, int source)
@@ -247,18 +247,19 @@ du_cuda_load (DuContext *context, DuOp *op, const DuOpParameters *parameters, GE
   op->at = parameters->at;
   if (s->kind == DU_ROW_POOL)
     return TRUE;
-  du_kernel_pack_vector (context->stream, block + op->at.bias, s->channels_out, op->padded_out, 1, DU_TYPE_F32,
-      op->bias);
+  du_kernel_pack_vector (context->stream, block + op->at.bias, s->channels_out, op->padded_out, 1,
+      DU_TYPE_F32, op->bias);
   du_kernel_pack_vector (context->stream, block + op->at.bias, s->channels_out, op->padded_out, 1,
       context->options.type, op->typed_bias);
   if (s->kind == DU_ROW_HEAD)
-    du_kernel_pack_vector (context->stream, block + op->at.weight, weights, weights, 1, DU_TYPE_F32, op->scale);
+    du_kernel_pack_vector (context->stream, block + op->at.weight, weights, weights, 1, DU_TYPE_F32,
+        op->scale);
   else
     load_convolution (context, op, block);
   return DU_CUDA (context, cudaGetLastError (), error);
 }
 
-/* ---- sources ----------------------------------------------------------------------------------------------- */
+/* ---- sources ----------------------------------------------------------------------------------------- */
 
 void *
 du_row_source (DuContext *context, const DuOp *op, int source, const DuBuffer *input, const DuBuffer *skip)

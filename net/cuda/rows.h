@@ -1,7 +1,7 @@
 /* The network's rows on the GPU.
  *
- * Convolutions and products run on tensors whose channels are multiples of DU_CUDA_CHANNELS. Where a row's are
- * not, and where it has two sources or reads the picture, its sources are copied side by side, with zeros
+ * Convolutions and products run on tensors whose channels are multiples of DU_CUDA_CHANNELS. Where a row's
+ * are not, and where it has two sources or reads the picture, its sources are copied side by side, with zeros
  * behind them, into working memory; results likewise come back from there.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */

@@ -242,7 +242,7 @@ cudnnGetConvolutionBackwardFilterWorkspaceSize (cudnnHandle_t handle, const cudn
   FAKE_WORKSPACE (CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------ */
+/* ---- running ----------------------------------------------------------------------------------------- */
 
 static gsize
 count_of (const cudnnTensorDescriptor_t tensor)

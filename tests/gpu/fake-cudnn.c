@@ -43,7 +43,7 @@ typedef struct
   Engine engine;
 } Descriptor;
 
-/* ---- attributes --------------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------------------------- */
 
 static gsize
 size_of_type (cudnnBackendAttributeType_t type)
@@ -216,7 +216,7 @@ cudnnBackendSetAttribute (cudnnBackendDescriptor_t data, cudnnBackendAttributeNa
   return CUDNN_STATUS_SUCCESS;
 }
 
-/* ---- graphs ------------------------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------------------------ */
 
 static FakeType
 type_of (const Descriptor *tensor)
@@ -438,7 +438,7 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const data, cudnnBackendAttri
   return CUDNN_STATUS_BAD_PARAM;
 }
 
-/* ---- running ------------------------------------------------------------------------------------------ */
+/* ---- running ----------------------------------------------------------------------------------------- */
 
 /* Data of a tensor that is not virtual; ends the test where the pack lacks it. */
 static void *

@@ -70,7 +70,7 @@ fake_count_legacy (void)
   fake.legacy_runs++;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------- */
+/* ---- memory ------------------------------------------------------------------------------------------ */
 
 gpointer
 fake_new (gsize size)
@@ -210,7 +210,7 @@ extern EXPORT const FakeControl du_fake_control;
 const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_lost, fake_set_memory,
   fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs };
 
-/* ---- numbers -------------------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------------------------- */
 
 gsize
 fake_type_size (FakeType type)
@@ -277,7 +277,8 @@ fake_convolve (const FakeConvolution *s, const float *x, const float *weights, f
           gint64 v = line % s->height + tap / 3 - 1, u = column + tap % 3 - 1;
 
           if (v >= 0 && v < s->height && u >= 0 && u < s->width)
-            sum += dot (x + ((line + tap / 3 - 1) * s->width + u) * s->in, weights + (o * 9 + tap) * s->in, s->in);
+            sum += dot (x + ((line + tap / 3 - 1) * s->width + u) * s->in, weights + (o * 9 + tap) * s->in,
+                s->in);
         }
         y[(line * s->width + column) * s->out + o] = sum;
       }
@@ -319,7 +320,7 @@ fake_convolve_weights (const FakeConvolution *s, const float *x, float *weights,
       }
 }
 
-/* ---- libcudart ------------------------------------------------------------------------------------------ */
+/* ---- libcudart --------------------------------------------------------------------------------------- */
 
 static cudaError_t last_error;
 

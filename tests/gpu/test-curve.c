@@ -28,7 +28,8 @@ make_batch (guint32 seed, float *input, float *target)
       for (int i = 0; i < SIDE * SIDE; i++)
         sharp[3 * i] = (float) (0.5 + 0.4 * sin (a * (i % SIDE)) * cos (b * (int) (i / SIDE)));
       for (int i = 0; i < SIDE * SIDE; i++)
-        blurred[3 * i] = (sharp[3 * MAX (i - 1, 0)] + sharp[3 * i] + sharp[3 * MIN (i + 1, SIDE * SIDE - 1)]) / 3;
+        blurred[3 * i]
+            = (sharp[3 * MAX (i - 1, 0)] + sharp[3 * i] + sharp[3 * MIN (i + 1, SIDE * SIDE - 1)]) / 3;
     }
 }
 
