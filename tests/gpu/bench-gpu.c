@@ -22,8 +22,12 @@ static DuBackendKind kind = DU_BACKEND_CUDA;
 static double seconds = 1; /* that a measurement lasts, at least */
 static gint64 started;
 static DuModel *model;
-static const DuPrecision precisions[] = { DU_PRECISION_F32, DU_PRECISION_BF16, DU_PRECISION_F16 };
-static const char *const precision_names[] = { "auto", "f32", "bf16", "f16" };
+static const DuPrecision precisions[]
+    = { DU_PRECISION_F32, DU_PRECISION_TF32, DU_PRECISION_BF16, DU_PRECISION_F16 };
+static const char *const precision_names[] = { [DU_PRECISION_F32] = "f32",
+  [DU_PRECISION_TF32] = "tf32",
+  [DU_PRECISION_BF16] = "bf16",
+  [DU_PRECISION_F16] = "f16" };
 
 static void G_GNUC_PRINTF (2, 3) figure (double value, const char *format, ...)
 {
@@ -358,7 +362,7 @@ bench_training (DuPrecision precision, GError **error)
     const int n = sizes[i][0], height = sizes[i][1], width = sizes[i][2];
     const gsize count = (gsize) n * height * width * 3;
     g_autofree float *input = g_new (float, count), *target = g_new (float, count);
-    g_autoptr (DuTrainer) trainer = new_trainer (kind, precision, 32, error);
+    g_autoptr (DuTrainer) trainer = new_trainer (kind, precision, du_model_config (model)->base_width, error);
     DuStepResult result;
     int rounds = 0;
     double start;
@@ -439,16 +443,18 @@ bench_curve (DuPrecision precision, GError **error)
 /* ---- the program
  * ------------------------------------------------------------------------------------------------ */
 
+/* base_width: of random weights, instead of those of path; or 0. */
 static gboolean
-load_model (const char *path, GError **error)
+load_model (const char *path, int base_width, GError **error)
 {
   g_autofree float *parameters = NULL;
   DuConfig config;
 
-  if (path) {
+  if (path && !base_width) {
     model = du_model_load (path, error);
   } else {
     du_config_init (&config);
+    config.base_width = base_width ? base_width : config.base_width;
     parameters = g_new (float, du_config_n_parameters (&config));
     du_config_initialise (&config, 1, parameters);
     model = du_model_new (&config, parameters, NULL, error);
@@ -482,14 +488,17 @@ main (int argc, char **argv)
     { "curve", bench_curve } };
   static char *section, *backend, *weights, *precision;
   static gboolean quick;
+  static int base_width;
   static const GOptionEntry entries[] = {
     { "section", 's', 0, G_OPTION_ARG_STRING, &section,
         "device (its name; exit 77 where there is none), first-frame, forward, rows, frames, precision, "
         "training, curve",
         "NAME" },
-    { "precision", 'p', 0, G_OPTION_ARG_STRING, &precision, "f32, bf16 or f16; all without it", "NAME" },
+    { "precision", 'p', 0, G_OPTION_ARG_STRING, &precision, "f32, tf32, bf16 or f16; all without it",
+        "NAME" },
     { "backend", 'b', 0, G_OPTION_ARG_STRING, &backend, "cuda, cpu or reference", "NAME" },
     { "weights", 'w', 0, G_OPTION_ARG_FILENAME, &weights, "a weights file, else random ones", "FILE" },
+    { "base-width", 0, 0, G_OPTION_ARG_INT, &base_width, "random weights of a network this wide", "N" },
     { "quick", 'q', 0, G_OPTION_ARG_NONE, &quick, "the least work that visits everything", NULL },
     { NULL },
   };
@@ -508,7 +517,7 @@ main (int argc, char **argv)
          : g_strcmp0 (backend, "reference") == 0 ? DU_BACKEND_REFERENCE
                                                  : DU_BACKEND_CUDA;
   seconds = quick ? 0 : 1;
-  if (!load_model (weights, &error)) {
+  if (!load_model (weights, base_width, &error)) {
     fprintf (stderr, "bench-gpu: %s\n", error->message);
     return 1;
   }

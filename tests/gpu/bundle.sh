@@ -1,18 +1,18 @@
 #!/bin/sh
 # Packs all that tests/gpu/run.sh runs into one archive, for a machine with a GPU but without GStreamer, a
 # compiler or a network: sh tests/gpu/bundle.sh [BUILD-FOLDER [ARCHIVE]]
-# builds in BUILD-FOLDER (build-gpu) with CUDA switched on, writes ARCHIVE (deblurunet-gpu.tar.gz, below 40 MB) and
+# builds in BUILD-FOLDER (build-gpu) with CUDA switched on, writes ARCHIVE (there, deblurunet-gpu.tar.gz, below 40 MB) and
 # has check-bundle.sh look at it. There: tar xf deblurunet-gpu.tar.gz && sh deblurunet-gpu/run.sh
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 cd "$(dirname "$0")/../.."
 build=${1:-build-gpu}
-archive=${2:-deblurunet-gpu.tar.gz}
+archive=${2:-$build/deblurunet-gpu.tar.gz}
 limit=40000000
 
 [ -f "$build/build.ninja" ] || meson setup "$build" --buildtype=release -Dcuda=enabled
-programs="test-backend test-kernels-on-device test-frame-kernels-on-device bench-gpu"
+programs="test-backend test-device-frames test-kernels-on-device test-frame-kernels-on-device bench-gpu"
 ninja -C "$build" $(for program in $programs; do echo "tests/$program"; done) net/cuda/libdeblurunet-cuda.so
 
 stage=$(mktemp -d)

@@ -11,7 +11,7 @@
 # Ends with 0, with 1 where a test failed, or with 77 where there is no GPU. From the environment:
 #
 #   DEBLURUNET_LIMIT        seconds that one program may take, 240
-#   DEBLURUNET_QUICK        --quick, to see that all of bench-gpu runs
+#   DEBLURUNET_QUICK        options of bench-gpu: "--quick --base-width 2" to see that all of it runs
 #   DEBLURUNET_CUDA_MODULE  a module in the place of the bundle's: an emulated one makes for a dry run
 #   PYTHON                  with a PyTorch, python3
 #
@@ -141,6 +141,7 @@ run_tests () {
   for kind in f32 tf32 bf16 f16; do
     check tests "backend/$kind" bin/test-backend -p "/backend/cuda/$kind"
   done
+  check tests device-frames bin/test-device-frames
   check tests kernels bin/test-kernels-on-device
   check tests frame-kernels bin/test-frame-kernels-on-device
   # What does not touch the GPU, to know that the bundle is whole.
@@ -178,7 +179,7 @@ run_bench () {
     figures "first-frame, $time time" first-frame f16
   done
   for section in precision forward rows frames training curve; do
-    for precision in f32 bf16 f16; do
+    for precision in f32 tf32 bf16 f16; do
       # Training in f16 needs loss scaling, which there is not.
       case $section/$precision in training/f16 | curve/f16) continue ;; esac
       figures "$section/$precision" "$section" "$precision"
