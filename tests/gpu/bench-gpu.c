@@ -13,8 +13,6 @@
 
 enum
 {
-  WIDTH = 1920,
-  HEIGHT = 1080,
   CURVE_STEPS = 50,
 };
 
@@ -223,18 +221,21 @@ open_session (DuPrecision precision, GError **error)
   return du_session_open (model, &options, error);
 }
 
-/* NV12 frames from system memory to system memory; figures from the first one on where first. */
+/* NV12 frames of 1080p, or of one tile to be quick, from system memory to system memory. first: only how long
+ * the first one takes, from the program's start. */
 static gboolean
 process_frames (DuPrecision precision, int overlap, int batch, gboolean first, GError **error)
 {
+  const int frame_width = seconds > 0 ? 1920 : 448, frame_height = seconds > 0 ? 1080 : 256;
+  const int size = frame_width * frame_height;
   const DuFrameInfo info = { .format = DU_FORMAT_NV12,
-    .width = WIDTH,
-    .height = HEIGHT,
+    .width = frame_width,
+    .height = frame_height,
     .matrix = DU_MATRIX_BT709,
     .chroma_centred_y = TRUE };
-  g_autofree guint8 *in = g_malloc (WIDTH * HEIGHT * 3 / 2), *out = g_malloc (WIDTH * HEIGHT * 3 / 2);
-  DuFrame input = { { in, in + WIDTH * HEIGHT }, { WIDTH, WIDTH } };
-  DuFrame output = { { out, out + WIDTH * HEIGHT }, { WIDTH, WIDTH } };
+  g_autofree guint8 *in = g_malloc (size * 3 / 2), *out = g_malloc (size * 3 / 2);
+  DuFrame input = { { in, in + size }, { frame_width, frame_width } };
+  DuFrame output = { { out, out + size }, { frame_width, frame_width } };
   g_autoptr (DuSession) session = open_session (precision, error);
   g_autoptr (DuDeblurrer) deblurrer = NULL;
   DuDeblurrerOptions options;
@@ -244,7 +245,7 @@ process_frames (DuPrecision precision, int overlap, int batch, gboolean first, G
 
   if (!session)
     return FALSE;
-  for (int i = 0; i < WIDTH * HEIGHT * 3 / 2; i++)
+  for (int i = 0; i < size * 3 / 2; i++)
     in[i] = 16 + (i * 2654435761u >> 24) % 220;
   du_deblurrer_options_init (&options);
   options.overlap = overlap;

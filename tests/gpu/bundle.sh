@@ -1,8 +1,9 @@
 #!/bin/sh
 # Packs all that tests/gpu/run.sh runs into one archive, for a machine with a GPU but without GStreamer, a
 # compiler or a network: sh tests/gpu/bundle.sh [BUILD-FOLDER [ARCHIVE]]
-# builds in BUILD-FOLDER (build-gpu) with CUDA switched on, writes ARCHIVE (there, deblurunet-gpu.tar.gz, below 40 MB) and
-# has check-bundle.sh look at it. There: tar xf deblurunet-gpu.tar.gz && sh deblurunet-gpu/run.sh
+# builds in BUILD-FOLDER (build-gpu) with CUDA switched on, writes ARCHIVE (deblurunet-gpu.tar.gz in that folder,
+# below 40 MB) and has check-bundle.sh look at it. On the other machine:
+# tar xf deblurunet-gpu.tar.gz && sh deblurunet-gpu/run.sh
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
