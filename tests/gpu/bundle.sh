@@ -13,13 +13,14 @@ archive=${2:-$build/deblurunet-gpu.tar.gz}
 limit=40000000
 
 [ -f "$build/build.ninja" ] || meson setup "$build" --buildtype=release -Dcuda=enabled
-programs="test-backend test-device-frames test-kernels-on-device test-frame-kernels-on-device bench-gpu"
+programs="test-backend test-network test-cuda-curve test-device-frames test-kernels-on-device
+  test-frame-kernels-on-device bench-gpu"
 ninja -C "$build" $(for program in $programs; do echo "tests/$program"; done) net/cuda/libdeblurunet-cuda.so
 
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 bundle=$stage/deblurunet-gpu
-mkdir -p "$bundle/bin" "$bundle/lib" "$bundle/lib-fallback" "$bundle/oracle"
+mkdir -p "$bundle/bin" "$bundle/lib" "$bundle/lib-fallback" "$bundle/oracle" "$bundle/data"
 for program in $programs; do
   strip -o "$bundle/bin/$program" "$build/tests/$program"
 done
@@ -27,6 +28,7 @@ module=$build/net/cuda/libdeblurunet-cuda.so
 strip --strip-unneeded -o "$bundle/lib/libdeblurunet-cuda.so" "$module"
 cp tests/gpu/run.sh tests/gpu/torch-gpu.py "$bundle"
 cp tests/oracle/unet.py "$bundle/oracle"
+cp tests/data/network.ini tests/data/network.f32 "$bundle/data"
 cp plugin/weights/deblurunet.safetensors "$bundle"
 git describe --always --dirty >"$bundle/version" 2>/dev/null || echo unknown >"$bundle/version"
 

@@ -141,6 +141,8 @@ run_tests () {
   for kind in f32 tf32 bf16 f16; do
     check tests "backend/$kind" bin/test-backend -p "/backend/cuda/$kind"
   done
+  check tests network bin/test-network -p /network/pytorch/cuda
+  check tests curve bin/test-cuda-curve
   check tests device-frames bin/test-device-frames
   check tests kernels bin/test-kernels-on-device
   check tests frame-kernels bin/test-frame-kernels-on-device
