@@ -150,7 +150,8 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           "untouched and at no cost), 1 = all",
           0, 1, 1, live));
   g_object_class_install_property (klass, PROP_COMPARE,
-      g_param_spec_enum ("compare", "Compare", "Show before and after in one picture",
+      g_param_spec_enum ("compare", "Compare",
+          "Show before and after in one picture, for the cost of a copy of what is shown of the input",
           GST_TYPE_DEBLURUNET_COMPARE, GST_DEBLURUNET_COMPARE_NONE, playing));
   g_object_class_install_property (klass, PROP_SPLIT_POSITION,
       g_param_spec_double ("split-position", "Split position",
