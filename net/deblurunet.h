@@ -277,7 +277,8 @@ typedef struct
   guint64 frames;
   guint tiles_per_frame;
   int tile_height, tile_width; /* pixels */
-  double gather_ms, network_ms, scatter_ms; /* of the last frame */
+  /* Of the last frame; where the back end does frames on its device, all is network_ms. */
+  double gather_ms, network_ms, scatter_ms;
   double gather_ms_total, network_ms_total, scatter_ms_total;
 } DuDeblurrerStats;
 

@@ -158,25 +158,32 @@ memory_of_batch (const FakeControl *fake, const DuFrameInfo *info, int batch, Te
   return fake->memory ();
 }
 
+/* NULL, and the test skipped, where the device is real. */
+static const FakeControl *
+fake_control (void)
+{
+  const char *path = g_getenv ("DEBLURUNET_CUDA_MODULE");
+  GModule *module = path ? g_module_open (path, G_MODULE_BIND_LOCAL) : NULL;
+  gpointer symbol = NULL;
+
+  if (!module || !g_module_symbol (module, "du_fake_control", &symbol))
+    g_test_skip ("the device is not emulated");
+  return symbol;
+}
+
 /* Where memory is short, a frame is done with half as many tiles at a time. */
 static void
 test_memory (void)
 {
   const DuFrameInfo info = { .format = DU_FORMAT_NV12, .width = 1500, .height = 8 };
-  const char *path = g_getenv ("DEBLURUNET_CUDA_MODULE");
-  GModule *module = path ? g_module_open (path, G_MODULE_BIND_LOCAL) : NULL;
+  const FakeControl *fake = fake_control ();
   g_autoptr (DuSession) device = NULL;
   g_autoptr (GError) error = NULL;
-  gpointer symbol = NULL;
-  const FakeControl *fake;
   TestFrame in, out, again;
   gsize of_two, of_four;
 
-  if (!module || !g_module_symbol (module, "du_fake_control", &symbol)) {
-    g_test_skip ("the device is not emulated");
+  if (!fake)
     return;
-  }
-  fake = symbol;
   random_frame (&in, &info, 0, FALSE);
   test_frame_init (&out, &info, 0, FALSE);
   test_frame_init (&again, &info, 0, FALSE);
@@ -197,6 +204,58 @@ test_memory (void)
   test_frame_clear (&again);
 }
 
+/* Each call of a frame's fails in turn: an error, and the next frame is whole again. The frames take turns in
+ * size, so that each is made ready anew. */
+static void
+test_faults (void)
+{
+  const DuFrameInfo sizes[] = { { .format = DU_FORMAT_NV12, .width = 8, .height = 6 },
+    { .format = DU_FORMAT_NV12, .width = 9, .height = 5 },
+    { .format = DU_FORMAT_NV12, .width = 7, .height = 7 } };
+  const FakeControl *fake = fake_control ();
+  g_autoptr (DuSession) device = NULL;
+  TestFrame in[3], expected[3], out[3];
+  guint call = 1, target, errors = 0;
+  gboolean reached;
+
+  if (!fake)
+    return;
+  device = open_session (DU_BACKEND_CUDA);
+  for (int i = 0; i < 3; i++) {
+    random_frame (&in[i], &sizes[i], 0, i == 1);
+    test_frame_init (&expected[i], &sizes[i], 0, FALSE);
+    test_frame_init (&out[i], &sizes[i], 0, i == 2);
+    g_assert_true (deblur (device, &sizes[i], 1, NULL, &in[i], &expected[i], NULL));
+  }
+  do {
+    g_autoptr (GError) error = NULL;
+    const int i = call % 3;
+
+    target = fake->calls () + call;
+    fake->fail (target, FAKE_HARMLESS);
+    if (!deblur (device, &sizes[i], 1, NULL, &in[i], &out[i], &error))
+      g_assert_error (error, DU_ERROR, DU_ERROR_BACKEND);
+    reached = fake->calls () >= target;
+    g_assert_true (reached || !error);
+    errors += error != NULL;
+    fake->fail (0, FAKE_HARMLESS);
+    for (int k = 0; k < 3; k++)
+      g_assert_true (deblur (device, &sizes[k], 1, NULL, &in[k], &out[k], NULL));
+    test_frame_check_equal (&expected[i], &out[i], "after a failure");
+    call++;
+  } while (reached);
+  g_test_message ("%u calls, %u of whose failures are errors", call - 2, errors);
+  g_assert_cmpuint (errors, >, 20); /* not where memory is given back, for one */
+  fake->fail (fake->calls () + 10, FAKE_STICKY);
+  g_assert_false (deblur (device, &sizes[0], 1, NULL, &in[0], &out[0], NULL));
+  g_assert_false (deblur (device, &sizes[1], 1, NULL, &in[1], &out[1], NULL)); /* without a call */
+  for (int i = 0; i < 3; i++) {
+    test_frame_clear (&in[i]);
+    test_frame_clear (&expected[i]);
+    test_frame_clear (&out[i]);
+  }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -213,6 +272,7 @@ main (int argc, char **argv)
   g_test_add_func ("/device-frames/formats", test_formats);
   g_test_add_func ("/device-frames/cancel", test_cancel);
   g_test_add_func ("/device-frames/memory", test_memory);
+  g_test_add_func ("/device-frames/faults", test_faults);
   status = g_test_run ();
   du_model_unref (model);
   return status;
