@@ -13,7 +13,7 @@ enum
 {
   PROPOSALS_MAX = 16, /* that a heuristic is asked for */
   KEPT_MAX = 5,       /* of those that are allowed, best first */
-  COMPILED_MAX = 2,   /* of which compiled at run time, for about a second each */
+  COMPILED_MAX = 1,   /* of which compiled at run time, for about a second each */
   TENSOR_RANK = 4,
 };
 

@@ -130,6 +130,8 @@ fake_check_range (const char *call, const void *data, gsize size)
   fake_fatal (call, "a range that is not within one piece of device memory");
 }
 
+static cudaError_t last_error; /* of libcudart */
+
 static guint
 fake_reset (void)
 {
@@ -149,6 +151,7 @@ fake_reset (void)
     }
   fake.calls = fake.fail_at = fake.legacy_runs = fake.refused = 0;
   fake.lost = FALSE;
+  last_error = cudaSuccess;
   fake.resets++;
   fake.memory = 0;
   fake.memory_limit = G_MAXSIZE;
@@ -321,8 +324,6 @@ fake_convolve_weights (const FakeConvolution *s, const float *x, float *weights,
 }
 
 /* ---- libcudart --------------------------------------------------------------------------------------- */
-
-static cudaError_t last_error;
 
 static cudaError_t
 cuda_failure (gboolean allocates)
