@@ -36,6 +36,17 @@ is_harmless (cudaError_t status)
   }
 }
 
+/* Takes away what a failed call may have left, which the check of the next launch would find. It may be more
+ * than what the call said. */
+static void
+clear_error (DuContext *context, const char *problem)
+{
+  cudaError_t left = context->lost ? cudaSuccess : cudaGetLastError ();
+
+  if (left != cudaSuccess && !is_harmless (left))
+    context->lost = g_strdup_printf ("%s; then %s", problem, cudaGetErrorString (left));
+}
+
 static gboolean
 fail (DuContext *context, const char *library, gboolean memory, gboolean lost, const char *reason,
     const char *call, const char *file, int line, GError **error)
@@ -53,9 +64,8 @@ fail (DuContext *context, const char *library, gboolean memory, gboolean lost, c
         "the GPU failed; %s; %s", problem,
         lost ? "restart the program, or take backend=cpu" : "take backend=cpu, or report this");
   if (lost && !context->lost)
-    context->lost = g_steal_pointer (&problem);
-  if (!context->lost)
-    (void) cudaGetLastError (); /* what a library may have left there: the check of a launch would find it */
+    context->lost = g_strdup (problem);
+  clear_error (context, problem);
   return FALSE;
 }
 
@@ -150,8 +160,8 @@ du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what,
     (void) DU_CUDA (context, status, error);
     return NULL;
   }
-  (void) cudaGetLastError ();
-  if (!DU_CUDA (context, cudaMemGetInfo (&free_bytes, &all_bytes), error))
+  clear_error (context, "a full memory");
+  if (is_lost (context, error) || !DU_CUDA (context, cudaMemGetInfo (&free_bytes, &all_bytes), error))
     return NULL;
   g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
       "no memory on %s for %s of %" G_GSIZE_FORMAT " MiB, %" G_GSIZE_FORMAT " of %" G_GSIZE_FORMAT
@@ -193,14 +203,14 @@ refuse (cudaError_t status, GError **error)
 
 /* Makes the device current and its context ready. */
 static cudaError_t
-try_device (int device)
+try_device (DuContext *context, int device)
 {
   cudaError_t status = cudaSetDevice (device);
 
   if (status == cudaSuccess)
     status = cudaFree (NULL); /* the first call that needs the driver's context */
   if (status != cudaSuccess && is_harmless (status))
-    (void) cudaGetLastError ();
+    clear_error (context, "a device that does not work");
   return status;
 }
 
@@ -221,11 +231,11 @@ choose_device (DuContext *context, GError **error)
     return FALSE;
   }
   for (int device = MAX (wanted, 0); device < (wanted < 0 ? count : wanted + 1); device++) {
-    status = try_device (device);
+    status = try_device (context, device);
     context->device = device;
     if (status == cudaSuccess)
       return TRUE;
-    if (!is_harmless (status))
+    if (!is_harmless (status) || context->lost)
       break;
   }
   return refuse (status, error);
