@@ -334,6 +334,9 @@ du_graph_get (DuContext *context, const DuGraphShape *shape, GError **error)
 
   if (graph)
     return graph;
+  /* What was freed before this may have shown the device as lost. */
+  if (!du_cuda_enter (context, error))
+    return NULL;
   if (find_choice (context, shape, &choice))
     graph = chosen_graph (context, shape, variants, count, choice);
   if (!graph && du_cuda_enter (context, error)

@@ -100,7 +100,8 @@ du_product_new (DuContext *context, const DuProductShape *shape, GError **error)
   DuProduct *product = g_new0 (DuProduct, 1);
 
   product->context = context;
-  if (describe (product, shape, error) && choose (product, error))
+  /* What was freed before this may have shown the device as lost. */
+  if (du_cuda_enter (context, error) && describe (product, shape, error) && choose (product, error))
     return product;
   du_product_free (product);
   return NULL;
