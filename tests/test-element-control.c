@@ -25,14 +25,14 @@ test_presets (void)
 {
   static const struct
   {
-    const char *name, *tile_mode;
+    const char *name, *weights, *tile_mode;
     int overlap;
     const char *precision;
     double strength;
   } wanted[] = {
-    { "fast", "balanced", 32, "auto", 1 },
-    { "quality", "fixed", 128, "f32", 1 },
-    { "gentle", "balanced", 77, "bf16", 0.5 }, /* leaves the others as they are */
+    { "fast", "small", "balanced", 32, "auto", 1 },
+    { "quality", "mine", "fixed", 128, "f32", 1 },
+    { "gentle", "mine", "balanced", 77, "bf16", 0.5 }, /* leaves the others as they are */
   };
   GstElement *element = gst_object_ref_sink (gst_element_factory_make ("deblurunet", NULL));
   g_auto (GStrv) names = gst_preset_get_preset_names (GST_PRESET (element));
@@ -40,17 +40,18 @@ test_presets (void)
   g_assert_nonnull (names);
   g_assert_cmpuint (g_strv_length (names), ==, G_N_ELEMENTS (wanted));
   for (guint i = 0; i < G_N_ELEMENTS (wanted); i++) {
-    g_autofree char *comment = NULL;
+    g_autofree char *comment = NULL, *weights = NULL;
     int overlap;
     double strength;
 
     gst_util_set_object_arg (G_OBJECT (element), "tile-mode", "balanced");
     gst_util_set_object_arg (G_OBJECT (element), "precision", "bf16");
-    g_object_set (element, "overlap", 77, "strength", 0.25, NULL);
+    g_object_set (element, "weights", "mine", "overlap", 77, "strength", 0.25, NULL);
     g_assert_true (g_strv_contains ((const char *const *) names, wanted[i].name));
     g_assert_true (gst_preset_load_preset (GST_PRESET (element), wanted[i].name));
     g_assert_true (gst_preset_get_meta (GST_PRESET (element), wanted[i].name, "comment", &comment));
-    g_object_get (element, "overlap", &overlap, "strength", &strength, NULL);
+    g_object_get (element, "weights", &weights, "overlap", &overlap, "strength", &strength, NULL);
+    g_assert_cmpstr (weights, ==, wanted[i].weights);
     g_assert_cmpint (overlap, ==, wanted[i].overlap);
     g_assert_cmpfloat (strength, ==, wanted[i].strength);
     for (int property = 0; property < 2; property++) {
