@@ -237,7 +237,8 @@ test_flushes (void)
     g_test_message ("%u in flight: %u frames pushed, %u flushed", in_flight, pusher.pushed, pusher.flushed);
     g_assert_cmpuint (pusher.pushed, >, 0);
     g_assert_cmpuint (pusher.flushed, >, 0);
-    g_assert_cmpuint (gst_harness_buffers_received (element.harness), <=, pusher.pushed);
+    /* A push during which the flush begins may say so although its frame came out. */
+    g_assert_cmpuint (gst_harness_buffers_received (element.harness), <=, pusher.pushed + pusher.flushed);
     element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
     buffer = new_buffer ();
     GST_BUFFER_OFFSET (buffer) = ++pusher.tried;
