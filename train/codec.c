@@ -13,6 +13,7 @@ typedef struct
 {
   const char *name, *encoder, *encoder_package, *decoder, *decoder_package;
   double least, most, usual;
+  int side; /* smallest that it is given, in pixels; 0: CODEC_SIDE_MIN */
 } Kind;
 
 #define GOOD "gstreamer1.0-plugins-good"
@@ -22,7 +23,8 @@ typedef struct
 
 static const Kind kinds[CODEC_N_KINDS] = {
   [CODEC_H264] = { "h264", "x264enc", UGLY, "avdec_h264", LIBAV, 0, 50, 23 },
-  [CODEC_H265] = { "h265", "x265enc", BAD, "avdec_h265", LIBAV, 0, 51, 28 },
+  /* In frames no larger than its blocks of 64 pixels x265 reads memory that nobody wrote. */
+  [CODEC_H265] = { "h265", "x265enc", BAD, "avdec_h265", LIBAV, 0, 51, 28, 96 },
   [CODEC_VP9] = { "vp9", "vp9enc", GOOD, "vp9dec", GOOD, 0, 63, 32 },
   [CODEC_AV1] = { "av1", "av1enc", BAD, "av1dec", BAD, 0, 63, 32 },
   [CODEC_JPEG] = { "jpeg", "jpegenc", GOOD, "jpegdec", GOOD, 1, 100, 75 },
@@ -31,7 +33,8 @@ static const Kind kinds[CODEC_N_KINDS] = {
 struct _Codec
 {
   const Kind *kind;
-  GstVideoInfo info, padded; /* padded: sides in whole blocks */
+  GstVideoInfo info;          /* of the caller's frames */
+  GstVideoInfo coded, padded; /* at least kind->side a side; in whole blocks */
   GstElement *encoder, *decoder;
   GstPad *source, *sink; /* ours */
   GstBus *bus;
@@ -185,8 +188,8 @@ take (Codec *codec, GstBuffer *buffer, GError **error)
   GstVideoInfo info;
   gboolean ok;
 
-  if (!caps || !gst_video_info_from_caps (&info, caps) || info.width != codec->info.width
-      || info.height != codec->info.height || GST_VIDEO_INFO_FORMAT (&info) != GST_VIDEO_FORMAT_I420
+  if (!caps || !gst_video_info_from_caps (&info, caps) || info.width != codec->coded.width
+      || info.height != codec->coded.height || GST_VIDEO_INFO_FORMAT (&info) != GST_VIDEO_FORMAT_I420
       || !gst_video_frame_map (&from, &info, buffer, GST_MAP_READ)) {
     g_set_error (error, TRAIN_ERROR, EXIT_DATA, "%s gave back frames of another kind than it got",
         codec->kind->decoder);
@@ -197,11 +200,11 @@ take (Codec *codec, GstBuffer *buffer, GError **error)
     DuFrame to = yuv_frame (&codec->info, yuv);
 
     for (guint i = 0; i < 3; i++)
-      for (int y = 0; y < GST_VIDEO_FRAME_COMP_HEIGHT (&from, i); y++)
+      for (int y = 0; y < GST_VIDEO_INFO_COMP_HEIGHT (&codec->info, i); y++)
         memcpy (to.data[i] + (gsize) y * to.stride[i],
             (guint8 *) GST_VIDEO_FRAME_PLANE_DATA (&from, i)
                 + (gssize) y * GST_VIDEO_FRAME_PLANE_STRIDE (&from, i),
-            (gsize) GST_VIDEO_FRAME_COMP_WIDTH (&from, i));
+            (gsize) GST_VIDEO_INFO_COMP_WIDTH (&codec->info, i));
   }
   gst_video_frame_unmap (&from);
   if (yuv)
@@ -257,7 +260,7 @@ link_up (Codec *codec)
   g_autoptr (GstPad) in = gst_element_get_static_pad (codec->encoder, "sink");
   g_autoptr (GstPad) coded = gst_element_get_static_pad (codec->encoder, "src");
   g_autoptr (GstPad) out = gst_element_get_static_pad (codec->decoder, "src");
-  g_autoptr (GstCaps) caps = gst_video_info_to_caps (&codec->info);
+  g_autoptr (GstCaps) caps = gst_video_info_to_caps (&codec->coded);
   GstSegment segment;
 
   codec->source = new_pad (GST_PAD_SRC, "video/x-raw", codec);
@@ -318,7 +321,8 @@ codec_open (const CodecOptions *options, int height, int width, CodecFunc func, 
   codec->func = func;
   codec->data = data;
   yuv_info (height, width, &codec->info);
-  yuv_info (GST_ROUND_UP_16 (height), GST_ROUND_UP_16 (width), &codec->padded);
+  yuv_info (MAX (height, kind->side), MAX (width, kind->side), &codec->coded);
+  yuv_info (GST_ROUND_UP_16 (codec->coded.height), GST_ROUND_UP_16 (codec->coded.width), &codec->padded);
   codec->encoder = make (kind->encoder, kind->encoder_package, error);
   if (codec->encoder)
     codec->decoder = make (kind->decoder, kind->decoder_package, error);
@@ -332,7 +336,8 @@ codec_open (const CodecOptions *options, int height, int width, CodecFunc func, 
   return g_steal_pointer (&codec);
 }
 
-/* A buffer of the frame whose lines and columns go on, repeated, to whole blocks: jpegenc reads so far. */
+/* A buffer of the frame whose last line and column are repeated to whole blocks, which jpegenc reads, and to
+ * the smallest frame that the encoder takes. */
 static GstBuffer *
 to_buffer (Codec *codec, const guint8 *yuv)
 {
@@ -359,8 +364,8 @@ to_buffer (Codec *codec, const guint8 *yuv)
     }
   }
   gst_buffer_unmap (buffer, &map);
-  gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420, codec->info.width,
-      codec->info.height, 3, codec->padded.offset, codec->padded.stride);
+  gst_buffer_add_video_meta_full (buffer, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_I420, codec->coded.width,
+      codec->coded.height, 3, codec->padded.offset, codec->padded.stride);
   return buffer;
 }
 
