@@ -10,8 +10,9 @@ sh tests/setup.sh tests
 
 folder=${DEBLURUNET_BUILD:-build-tests}
 mkdir -p "$folder"
-results="$folder/results"
+results="$folder/results" failures="$folder/failures"
 : >"$results"
+: >"$failures"
 
 # stage NAME COMPILER MESON-OPTIONS... builds in $folder/NAME; a build that fails counts as one failed test.
 stage () {
@@ -33,14 +34,19 @@ check () {
   shift
   echo "== $name: test"
   meson test -C "$folder/$name" --no-rebuild --print-errorlogs --num-processes 2 "$@" || true
-  python3 - "$folder/$name/meson-logs/testlog.json" "$name" >>"$results" <<'PYTHON' || echo "FAIL $name-log" >>"$results"
+  python3 - "$folder/$name/meson-logs/testlog.json" "$name" "$failures" >>"$results" <<'PYTHON' ||
 import json, sys
+failures = open(sys.argv[3], "a")
 for line in open(sys.argv[1]):
     test = json.loads(line)
     result = test["result"]
     word = "SKIP" if result == "SKIP" else "OK" if result in ("OK", "EXPECTEDFAIL") else "FAIL"
     print(word, sys.argv[2], test["name"])
+    if word == "FAIL":
+        said = (test.get("stdout", "") + "\n" + test.get("stderr", "")).strip().splitlines()
+        print(result, sys.argv[2], test["name"], *("\n   " + line for line in said[-12:]), file=failures)
 PYTHON
+    echo "FAIL $name-log" >>"$results"
 }
 
 if stage release gcc --werror --buildtype=release; then
@@ -59,6 +65,7 @@ unset LSAN_OPTIONS ASAN_OPTIONS UBSAN_OPTIONS
 stage clang clang --werror --buildtype=release || true
 
 echo
+cat "$failures"
 grep '^FAIL' "$results" || true
 grep '^SKIP' "$results" || true
 passed=$(grep -c '^OK' "$results" || true)
