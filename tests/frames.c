@@ -433,3 +433,24 @@ test_info_to_string (const DuFrameInfo *info)
       info->width, info->height, info->matrix, info->full_range ? "full" : "limited", info->chroma_centred_x,
       info->chroma_centred_y);
 }
+
+void
+test_frame_check_close (const TestFrame *expected, const TestFrame *got, int most, int one_in, const char *what)
+{
+  int samples = 0, different = 0;
+
+  test_frame_check_canaries (got, what);
+  test_frame_check_rest_equal (expected, got, what);
+  for (int c = 0; c < test_components (&got->info); c++)
+    for (int y = 0; y < test_component_height (&got->info, c); y++)
+      for (int x = 0; x < test_component_width (&got->info, c); x++) {
+        int a = test_get (expected, c, x, y), b = test_get (got, c, x, y);
+
+        samples++;
+        different += a != b;
+        if (ABS (a - b) > most)
+          g_error ("%s: component %d at %d, %d is %d, should be %d", what, c, x, y, b, a);
+      }
+  if (different > 1 + samples / one_in)
+    g_error ("%s: %d of %d samples differ", what, different, samples);
+}

@@ -28,6 +28,9 @@ void test_frame_check_canaries (const TestFrame *frame, const char *what);
 void test_frame_check_equal (const TestFrame *a, const TestFrame *b, const char *what);
 /* All visible bytes that are no sample of a component are equal. */
 void test_frame_check_rest_equal (const TestFrame *a, const TestFrame *b, const char *what);
+/* Fails where a sample is off by more than most, or where more of them differ than one, and one in so many. */
+void test_frame_check_close (
+    const TestFrame *expected, const TestFrame *got, int most, int one_in, const char *what);
 
 int test_components (const DuFrameInfo *info);
 int test_depth (const DuFrameInfo *info);

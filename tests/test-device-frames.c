@@ -63,22 +63,7 @@ deblur (DuSession *session, const DuFrameInfo *info, int batch, const int *cance
 static void
 check_close (const TestFrame *expected, const TestFrame *got, const char *what)
 {
-  int samples = 0, different = 0;
-
-  test_frame_check_canaries (got, what);
-  test_frame_check_rest_equal (expected, got, what);
-  for (int c = 0; c < test_components (&got->info); c++)
-    for (int y = 0; y < test_component_height (&got->info, c); y++)
-      for (int x = 0; x < test_component_width (&got->info, c); x++) {
-        int a = test_get (expected, c, x, y), b = test_get (got, c, x, y);
-
-        samples++;
-        different += a != b;
-        if (ABS (a - b) > 2)
-          g_error ("%s: component %d at %d, %d is %d, should be %d", what, c, x, y, b, a);
-      }
-  if (different > 1 + samples / 50)
-    g_error ("%s: %d of %d samples differ", what, different, samples);
+  test_frame_check_close (expected, got, 2, 50, what);
 }
 
 static void
