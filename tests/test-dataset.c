@@ -214,6 +214,37 @@ test_loader (void)
       }
 }
 
+/* The threads prepare batches that nobody has asked for, as many as the ring holds: where a step takes longer than a
+ * batch does, no step waits. */
+static void
+test_loader_ahead (void)
+{
+  enum
+  {
+    N = 2,
+    BATCHES = 20,
+  };
+  g_autoptr (Dataset) dataset = open_material ();
+  const DatasetOrder order = { .seed = 2, .shuffle = TRUE, .height = CROP, .width = CROP };
+
+  for (int threads = 0; threads <= 4; threads = threads ? 2 * threads : 1) {
+    g_autoptr (Loader) loader = loader_new (dataset, &order, 0, N, BATCHES, threads);
+    guint ahead = threads ? (guint) threads + 1 : 0;
+
+    for (guint batch = 0; batch < BATCHES; batch++) {
+      const float *input, *target;
+      const DatasetItem *items;
+      guint expected = MIN (ahead, BATCHES - 1 - batch);
+
+      g_assert_true (loader_next (loader, &input, &target, &items, NULL));
+      while (loader_ready (loader) < expected) /* the step */
+        g_usleep (100);
+      g_test_message ("%d threads, batch %u", threads, batch);
+      g_assert_cmpuint (loader_ready (loader), ==, expected);
+    }
+  }
+}
+
 /* A recipe: the loader gives the same again whatever its threads; without 4:2:0 the target is the picture's. */
 static void
 test_degrade (void)
@@ -541,6 +572,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/whole", test_whole);
   g_test_add_func ("/dataset/order", test_order);
   g_test_add_func ("/dataset/loader", test_loader);
+  g_test_add_func ("/dataset/loader-ahead", test_loader_ahead);
   g_test_add_func ("/dataset/degrade", test_degrade);
   g_test_add_func ("/dataset/clip", test_clip);
   g_test_add_func ("/dataset/refused", test_refused);

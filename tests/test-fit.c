@@ -318,7 +318,8 @@ test_degrade (void)
   assert_code (result, EXIT_DONE);
   assert_says (&result, "[h264=crf:40,gop:2: ");
   csv = read_file (whole, "history.csv", NULL);
-  g_assert_nonnull (strstr (csv, ",val_psnr_7x7_sigma1,val_psnr_blurred_7x7_sigma1,val_psnr_h264_crf_40_gop_2,"));
+  g_assert_nonnull (strstr (csv, ",val_psnr_7x7_sigma1,val_psnr_blurred_7x7_sigma1,val_ssim_7x7_sigma1,"
+                                "val_ssim_blurred_7x7_sigma1,val_psnr_h264_crf_40_gop_2,"));
   model = du_model_load (path, &error);
   g_assert_no_error (error);
   g_assert_cmpstr (du_model_metadata (model, "recipe"), ==, train);
@@ -550,6 +551,48 @@ test_damaged (void)
   }
 }
 
+/* A checkpoint of the version before there was SSIM of each condition goes on; one of any other is refused. */
+static void
+test_old_history (void)
+{
+  g_autofree char *out = folder ("old"), *csv = NULL;
+  g_auto (Result) first = run (NULL, "fit --on-the-fly %s -o %s " SHORT "--val-split=0.5", sharp_only, out);
+  g_auto (GStrv) lines = NULL;
+
+  assert_code (first, EXIT_DONE);
+  assert_says (&first, " ms a step and ");
+  for (int i = 0; i < 2; i++) {
+    g_autoptr (GKeyFile) file = g_key_file_new ();
+    g_auto (Checkpoint) checkpoint = { 0 };
+    g_auto (Result) result = { 0 };
+
+    g_assert_true (checkpoint_load (out, &checkpoint, NULL));
+    g_assert_true (g_key_file_load_from_data (file, checkpoint.header, (gsize) -1, G_KEY_FILE_NONE, NULL));
+    for (int epoch = 1; epoch <= 3; epoch++) {
+      g_autofree char *key = g_strdup_printf ("epoch-%d", epoch);
+      gsize n;
+      g_autofree double *numbers = g_key_file_get_double_list (file, "history", key, &n, NULL);
+
+      g_assert_nonnull (numbers);
+      if (!i)
+        numbers[20] = NAN; /* validation[METRIC_SSIM_BLURRED] */
+      g_key_file_set_double_list (file, "history", key, numbers, i ? n - 1 : 53);
+    }
+    g_free (checkpoint.header);
+    checkpoint.header = g_key_file_to_data (file, NULL, NULL);
+    g_assert_true (checkpoint_save (out, 100 + 100 * (guint) i, &checkpoint, NULL));
+    result = run (NULL, "fit -o %s --resume --epochs=4", out);
+    assert_code (result, i ? EXIT_WEIGHTS : EXIT_DONE);
+    assert_says (&result, i ? "another version of this program" : "epoch 4/4");
+  }
+  csv = read_file (out, "history.csv", NULL);
+  lines = g_strsplit (csv, "\n", -1);
+  g_assert_true (g_str_has_suffix (lines[0], ",val_ssim_11x11_sigma1.6,val_ssim_blurred_11x11_sigma1.6"));
+  g_assert_cmpuint (g_strv_length (lines), ==, 6);
+  g_assert_true (g_str_has_suffix (lines[3], ",,")); /* not known */
+  g_assert_false (g_str_has_suffix (lines[4], ","));
+}
+
 /* No file may grow past a limit: at first not even a checkpoint fits, later not the next one. */
 static void
 test_disk_full (void)
@@ -635,6 +678,7 @@ main (int argc, char **argv)
   g_test_add_func ("/fit/fine-tune", test_fine_tune);
   g_test_add_func ("/fit/diverged", test_diverged);
   g_test_add_func ("/fit/damaged", test_damaged);
+  g_test_add_func ("/fit/old-history", test_old_history);
   g_test_add_func ("/fit/disk-full", test_disk_full);
   g_test_add_func ("/fit/lock", test_lock);
   g_test_add_func ("/fit/changed-data", test_changed_data);

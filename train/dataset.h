@@ -71,6 +71,8 @@ Loader *loader_new (Dataset *dataset, const DatasetOrder *order, guint64 first, 
 /* The next batch; input, target and items belong to the loader and hold until the next call. */
 gboolean loader_next (Loader *loader, const float **input, const float **target, const DatasetItem **items,
     GError **error);
+/* Batches that stand ready for the calls to come: none of so many will wait. */
+guint loader_ready (Loader *loader);
 void loader_free (Loader *loader);
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Dataset, dataset_free)

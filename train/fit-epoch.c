@@ -112,16 +112,28 @@ evaluation_init (Fit *fit, Evaluation *evaluation)
   };
 }
 
+/* What goes in is the same in every epoch: its SSIM is computed in the first one. NULL: it is not known yet. */
+static const EpochRecord *
+known_input (const Fit *fit)
+{
+  const GArray *history = fit->state.history;
+  const EpochRecord *last = history->len ? &g_array_index (history, EpochRecord, history->len - 1) : NULL;
+
+  return last && isfinite (last->validation[METRIC_SSIM_BLURRED]) ? last : NULL;
+}
+
 static gboolean
 validate (Fit *fit, EpochRecord *record, GError **error)
 {
   guint pictures
       = fit->n_validation * (fit->validation_kind == DATASET_AS_IS ? 1 : fit_n_conditions (&fit->plan));
+  const EpochRecord *known = known_input (fit);
   Evaluation evaluation;
   Metrics metrics;
 
   evaluation_init (fit, &evaluation);
   evaluation.visit = show_and_keep;
+  evaluation.blurred_ssim = known == NULL;
   metrics_init (&metrics, fit_n_conditions (&fit->plan));
   g_array_set_size (fit->samples, 0);
   fit->evaluated = 0;
@@ -132,9 +144,14 @@ validate (Fit *fit, EpochRecord *record, GError **error)
   progress_end (&fit->progress);
   for (int m = 0; m < METRICS_N; m++)
     record->validation[m] = metrics_mean (&metrics.all, m);
+  if (known)
+    record->validation[METRIC_SSIM_BLURRED] = known->validation[METRIC_SSIM_BLURRED];
   for (guint k = 0; k < METRICS_MAX_KERNELS; k++) {
     record->kernel_psnr[k] = metrics_mean (&metrics.kernel[k], METRIC_PSNR);
     record->kernel_psnr_blurred[k] = metrics_mean (&metrics.kernel[k], METRIC_PSNR_BLURRED);
+    record->kernel_ssim[k] = metrics_mean (&metrics.kernel[k], METRIC_SSIM);
+    record->kernel_ssim_blurred[k] = known ? known->kernel_ssim_blurred[k]
+                                           : metrics_mean (&metrics.kernel[k], METRIC_SSIM_BLURRED);
   }
   return TRUE;
 }
@@ -258,6 +275,7 @@ static void
 print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
 {
   g_autoptr (GString) line = g_string_new (NULL);
+  double step, waiting;
   char duration[32];
 
   progress_duration (record->seconds, duration);
@@ -274,13 +292,16 @@ print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
     g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_SHORT);
 
     if (isfinite (record->kernel_psnr[k]))
-      g_string_append_printf (line, " [%s: %.2f -> %.2f]", name, record->kernel_psnr_blurred[k],
-          record->kernel_psnr[k]);
+      g_string_append_printf (line, " [%s: %.2f -> %.2f ssim %.4f -> %.4f]", name,
+          record->kernel_psnr_blurred[k], record->kernel_psnr[k], record->kernel_ssim_blurred[k],
+          record->kernel_ssim[k]);
   }
-  if (record->waiting_seconds > 0.02 * record->seconds)
-    g_string_append_printf (line, "  (%.0f %% waiting for pictures: raise --loaders)",
-        100 * record->waiting_seconds / record->seconds);
-  g_print ("%s  %s%s\n", line->str, duration, best ? "  best" : "");
+  g_string_append_printf (line, "  %s", duration);
+  fit_step_time (&fit->state, fit->state.history->len - 1, &step, &waiting);
+  if (step > 0)
+    g_string_append_printf (line, ", %.0f ms a step and %.1f of them waiting for pictures%s", 1000 * step,
+        1000 * waiting, waiting > 0.02 * step ? " (raise --loaders)" : "");
+  g_print ("%s%s\n", line->str, best ? "  best" : "");
 }
 
 /* Keras's callbacks, the history, the weights, a checkpoint and the page. */

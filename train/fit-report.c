@@ -165,6 +165,8 @@ make_plots (const Fit *fit)
               validation = G_STRUCT_OFFSET (EpochRecord, validation);
   const gsize psnr = G_STRUCT_OFFSET (EpochRecord, kernel_psnr);
   const gsize blurred = G_STRUCT_OFFSET (EpochRecord, kernel_psnr_blurred);
+  const gsize ssim = G_STRUCT_OFFSET (EpochRecord, kernel_ssim);
+  const gsize ssim_blurred = G_STRUCT_OFFSET (EpochRecord, kernel_ssim_blurred);
   GPtrArray *plots = g_ptr_array_new_with_free_func ((GDestroyNotify) plot_free);
 
   for (guint i = 0; i < G_N_ELEMENTS (metrics); i++) {
@@ -174,15 +176,18 @@ make_plots (const Fit *fit)
     plot->logarithmic = metrics[i].logarithmic;
     plot_add (plot, "training", y);
   }
+  /* Two stand beside each other. */
   for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
-    g_autofree double *y = column (fit, member (blurred, k));
-    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE), *title = NULL;
+    g_autofree double *y = column (fit, member (blurred, k)), *z = column (fit, member (ssim_blurred, k));
+    g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE);
+    const char *kind = k < fit->plan.synth.n_kernels ? "blur " : "";
+    g_autofree char *first = g_strdup_printf ("PSNR (dB), %s%s", kind, name);
+    g_autofree char *second = g_strdup_printf ("SSIM, %s%s", kind, name);
 
     if (!has_kernel (fit, k))
       continue;
-    title = g_strdup_printf ("Validation PSNR (dB), %s%s",
-        k < fit->plan.synth.n_kernels ? "blur " : "", name);
-    plot_add (curve (fit, plots, title, "deblurred", member (psnr, k)), "blurred", y);
+    plot_add (curve (fit, plots, first, "deblurred", member (psnr, k)), "blurred", y);
+    plot_add (curve (fit, plots, second, "deblurred", member (ssim, k)), "blurred", z);
   }
   curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))
       ->logarithmic
@@ -220,6 +225,7 @@ append_status (GString *page, const Fit *fit)
   gboolean over = state->epoch >= fit->plan.epochs
                   || (fit->plan.minutes > 0 && state->seconds >= fit->plan.minutes * 60);
   g_autoptr (GString) text = g_string_new (NULL);
+  double step, waiting;
   char duration[32];
   int height, width;
 
@@ -238,6 +244,13 @@ append_status (GString *page, const Fit *fit)
       " steps of %u pictures of %d×%d; %s %s.",
       duration, fit->n_train, fit->n_validation, state->batches, fit->plan.batch, width, height,
       du_trainer_backend (fit->trainer), du_trainer_precision (fit->trainer));
+  if (state->history->len) {
+    fit_step_time (state, state->history->len - 1, &step, &waiting);
+    if (step > 0)
+      g_string_append_printf (text,
+          " A step of the last epoch took %.1f ms, %.1f of them waiting for its pictures (%.1f %%).", 1000 * step,
+          1000 * waiting, 100 * waiting / step);
+  }
   page_note (page, text->str);
 }
 
@@ -260,21 +273,24 @@ append_tiles (GString *page, const Fit *fit)
 }
 
 static void
-averages_row (GString *page, const char *name, double before, double after)
+averages_row (GString *page, const char *name, double before, double after, double ssim_before,
+    double ssim_after)
 {
   page_row (page, FALSE);
   page_cell (page, name);
   page_number (page, before, 2);
   page_number (page, after, 2);
   page_gain (page, after - before, 2);
+  page_number (page, ssim_before, 4);
+  page_number (page, ssim_after, 4);
 }
 
 static void
 append_averages (GString *page, const Fit *fit)
 {
-  static const char *const columns[] = { "Blur", "PSNR blurred, dB", "PSNR deblurred, dB", "Gain, dB", NULL };
+  static const char *const columns[] = { "Blur", "PSNR blurred, dB", "PSNR deblurred, dB", "Gain, dB",
+    "SSIM blurred", "SSIM deblurred", NULL };
   const EpochRecord *best = best_record (fit);
-  g_autofree char *note = NULL;
 
   if (!best)
     return;
@@ -284,22 +300,22 @@ append_averages (GString *page, const Fit *fit)
     g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE);
 
     if (isfinite (best->kernel_psnr[k]))
-      averages_row (page, name, best->kernel_psnr_blurred[k], best->kernel_psnr[k]);
+      averages_row (page, name, best->kernel_psnr_blurred[k], best->kernel_psnr[k],
+          best->kernel_ssim_blurred[k], best->kernel_ssim[k]);
   }
-  averages_row (page, "all pictures", best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR]);
+  averages_row (page, "all pictures", best->validation[METRIC_PSNR_BLURRED], best->validation[METRIC_PSNR],
+      best->validation[METRIC_SSIM_BLURRED], best->validation[METRIC_SSIM]);
   page_table_end (page, FALSE);
-  note = g_strdup_printf (
-      "Of the best epoch; SSIM of all deblurred pictures: %.4f. 'deblurunet-train eval' measures "
-      "each picture, as the element runs the network.",
-      best->validation[METRIC_SSIM]);
-  page_note (page, note);
+  page_note (page, "Of the best epoch. 'deblurunet-train eval' measures each picture, as the element runs the "
+                   "network.");
 }
 
 static void
 append_epochs (GString *page, const Fit *fit)
 {
-  static const char *const fixed[] = { "Epoch", "Steps", "Learning rate", "Loss of the steps", "Training MSE",
-    "PSNR", "MAE", "SSIM", "Validation MSE", "PSNR", "MAE", "SSIM" };
+  static const char *const fixed[] = { "Epoch", "Steps", "Learning rate", "Seconds", "ms a step",
+    "of them waiting", "Loss of the steps", "Training MSE", "PSNR", "MAE", "SSIM", "Validation MSE", "PSNR", "MAE",
+    "SSIM" };
   static const Metric order[] = { METRIC_MSE, METRIC_PSNR, METRIC_MAE, METRIC_SSIM };
   static const int decimals[] = { -5, 3, -5, 5 };
   const GArray *history = fit->state.history;
@@ -312,6 +328,7 @@ append_epochs (GString *page, const Fit *fit)
     g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE_SHORT);
 
     g_ptr_array_add (columns, g_strdup_printf ("PSNR at %s", name));
+    g_ptr_array_add (columns, g_strdup_printf ("SSIM at %s", name));
   }
   g_ptr_array_add (columns, NULL);
   page_heading (page, "Epochs");
@@ -319,18 +336,25 @@ append_epochs (GString *page, const Fit *fit)
       (const char *const *) columns->pdata, 0);
   for (guint i = first; i < history->len; i++) {
     const EpochRecord *record = &g_array_index (history, EpochRecord, i);
+    double step, waiting;
 
     page_row (page, (gint64) i == fit->state.best_epoch);
     page_number (page, record->epoch, 0);
     page_number (page, record->steps, 0);
     page_number (page, record->rate, -3);
+    fit_step_time (&fit->state, i, &step, &waiting);
+    page_number (page, record->seconds, 1);
+    page_number (page, 1000 * step, 1);
+    page_number (page, 1000 * waiting, 1);
     page_number (page, record->train_loss, -5);
     for (int m = 0; m < 4; m++)
       page_number (page, record->train[order[m]], decimals[m]);
     for (int m = 0; m < 4; m++)
       page_number (page, record->validation[order[m]], decimals[m]);
-    for (guint k = 0; k < fit_n_conditions (&fit->plan); k++)
+    for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
       page_number (page, record->kernel_psnr[k], 3);
+      page_number (page, record->kernel_ssim[k], 5);
+    }
   }
   page_table_end (page, TRUE);
 }

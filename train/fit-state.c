@@ -9,6 +9,8 @@
 #define STATE "state"
 #define HISTORY "history"
 #define RECORD_NUMBERS (sizeof (EpochRecord) / sizeof (double))
+/* Older versions had no SSIM of each condition: it stays unknown for their epochs. */
+#define RECORD_NUMBERS_BEFORE (G_STRUCT_OFFSET (EpochRecord, kernel_ssim) / sizeof (double))
 
 void
 fit_state_init (FitState *state, const Settings *settings)
@@ -134,9 +136,13 @@ fit_state_restore (FitState *state, GKeyFile *file, GError **error)
     gsize n = 0;
     g_autofree double *numbers = g_key_file_get_double_list (file, HISTORY, key, &n, &cause);
 
-    if (numbers && n == RECORD_NUMBERS)
-      g_array_append_vals (state->history, numbers, 1);
-    else if (!cause)
+    if (numbers && (n == RECORD_NUMBERS || n == RECORD_NUMBERS_BEFORE)) {
+      double all[RECORD_NUMBERS];
+
+      for (gsize j = 0; j < RECORD_NUMBERS; j++)
+        all[j] = j < n ? numbers[j] : NAN;
+      g_array_append_vals (state->history, all, 1);
+    } else if (!cause)
       g_set_error (&cause, TRAIN_ERROR, EXIT_WEIGHTS, "%s has %" G_GSIZE_FORMAT " numbers", key, n);
   }
   if (!cause)
@@ -144,6 +150,16 @@ fit_state_restore (FitState *state, GKeyFile *file, GError **error)
   g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS,
       "the checkpoint was written by another version of this program: %s", cause->message);
   return FALSE;
+}
+
+void
+fit_step_time (const FitState *state, guint index, double *step, double *waiting)
+{
+  const EpochRecord *record = &g_array_index (state->history, EpochRecord, index);
+  double steps = record->steps - (index ? g_array_index (state->history, EpochRecord, index - 1).steps : 0);
+
+  *step = steps > 0 ? (record->seconds - record->validation_seconds) / steps : NAN;
+  *waiting = steps > 0 ? record->waiting_seconds / steps : NAN;
 }
 
 static void
@@ -164,12 +180,13 @@ fit_history_save (const FitState *state, const FitPlan *plan, const char *path, 
 
   for (int m = 0; m <= METRIC_SSIM; m++)
     g_string_append_printf (text, ",train_%s", metric_names[m]);
-  for (int m = 0; m <= METRIC_PSNR_BLURRED; m++)
+  for (int m = 0; m < METRICS_N; m++)
     g_string_append_printf (text, ",val_%s", metric_names[m]);
   for (guint k = 0; k < fit_n_conditions (plan); k++) {
     g_autofree char *key = fit_condition_name (plan, k, CONDITION_KEY);
 
-    g_string_append_printf (text, ",val_psnr_%s,val_psnr_blurred_%s", key, key);
+    g_string_append_printf (text, ",val_psnr_%s,val_psnr_blurred_%s,val_ssim_%s,val_ssim_blurred_%s", key, key,
+        key, key);
   }
   g_string_append_c (text, '\n');
   for (guint i = 0; i < state->history->len; i++) {
@@ -184,11 +201,13 @@ fit_history_save (const FitState *state, const FitPlan *plan, const char *path, 
     append_number (text, record->train_loss);
     for (int m = 0; m <= METRIC_SSIM; m++)
       append_number (text, record->train[m]);
-    for (int m = 0; m <= METRIC_PSNR_BLURRED; m++)
+    for (int m = 0; m < METRICS_N; m++)
       append_number (text, record->validation[m]);
     for (guint k = 0; k < fit_n_conditions (plan); k++) {
       append_number (text, record->kernel_psnr[k]);
       append_number (text, record->kernel_psnr_blurred[k]);
+      append_number (text, record->kernel_ssim[k]);
+      append_number (text, record->kernel_ssim_blurred[k]);
     }
     g_string_append_c (text, '\n');
   }

@@ -200,8 +200,9 @@ print_end (const Fit *fit)
     g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_LONG);
 
     if (isfinite (best->kernel_psnr[k]))
-      g_print ("  %-16s %6.2f -> %6.2f dB  (%+.2f)\n", name, best->kernel_psnr_blurred[k],
-          best->kernel_psnr[k], best->kernel_psnr[k] - best->kernel_psnr_blurred[k]);
+      g_print ("  %-16s %6.2f -> %6.2f dB  (%+.2f), SSIM %.4f -> %.4f\n", name, best->kernel_psnr_blurred[k],
+          best->kernel_psnr[k], best->kernel_psnr[k] - best->kernel_psnr_blurred[k],
+          best->kernel_ssim_blurred[k], best->kernel_ssim[k]);
   }
   g_print ("weights: %s\nreport: %s/report.html\n", fit->weights_path, fit->folder);
 }

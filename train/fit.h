@@ -57,6 +57,8 @@ typedef struct
   double train[METRICS_N];     /* of some of the epoch's samples, after it */
   double validation[METRICS_N];
   double kernel_psnr[METRICS_MAX_KERNELS], kernel_psnr_blurred[METRICS_MAX_KERNELS];
+  /* From here on not in the checkpoints of older versions. */
+  double kernel_ssim[METRICS_MAX_KERNELS], kernel_ssim_blurred[METRICS_MAX_KERNELS];
 } EpochRecord;
 
 /* All that decides how the run goes on, beside the trainer's blocks. */
@@ -87,6 +89,9 @@ void fit_state_clear (FitState *state);
 /* Into and out of the groups "state" and "history". A checkpoint of other content is EXIT_WEIGHTS. */
 void fit_state_store (const FitState *state, GKeyFile *file);
 gboolean fit_state_restore (FitState *state, GKeyFile *file, GError **error);
+/* Seconds of a step of the epoch of this index in the history, and of that waiting for its pictures: means, not a
+ * number where the epoch had no step. */
+void fit_step_time (const FitState *state, guint index, double *step, double *waiting);
 /* The history as CSV. */
 gboolean fit_history_save (const FitState *state, const FitPlan *plan, const char *path, GError **error);
 

@@ -136,6 +136,20 @@ loader_next (Loader *loader, const float **input, const float **target, const Da
   return TRUE;
 }
 
+guint
+loader_ready (Loader *loader)
+{
+  guint n = 0, slots;
+
+  g_mutex_lock (&loader->lock);
+  slots = loader->n_slots - (loader->given > 0); /* one is the caller's */
+  while (n < slots && loader->given + n < loader->batches
+         && loader->slots[(loader->given + n) % loader->n_slots].state == SLOT_READY)
+    n++;
+  g_mutex_unlock (&loader->lock);
+  return n;
+}
+
 void
 loader_free (Loader *loader)
 {
