@@ -134,10 +134,11 @@ refuse (DuBackendKind kind, DuPrecision precision, const GError *no_cuda, GError
 }
 
 const DuBackend *
-du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int device, gboolean training,
-    DuContext **context, DuType *type, char **note, GError **error)
+du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int device, void *cuda_context,
+    gboolean training, DuContext **context, DuType *type, char **note, GError **error)
 {
-  DuContextOptions options = { DU_TYPE_F32, du_backend_threads (threads), device };
+  DuContextOptions options
+      = { DU_TYPE_F32, du_backend_threads (threads), device, .cuda_context = cuda_context };
   const gboolean needs_gpu = kind == DU_BACKEND_CUDA || precision == DU_PRECISION_F16
                              || precision == DU_PRECISION_TF32;
   const DuBackend *backend = NULL;

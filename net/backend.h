@@ -35,6 +35,7 @@ typedef struct
   /* The same library calls in every process, so the same bits; else a GPU takes those that it measures to be
    * fastest. Within a process results are the same either way. A CPU ignores it. */
   gboolean reproducible;
+  void *cuda_context; /* the CUcontext to work in, NULL = the device's primary one; a CPU ignores it */
 } DuContextOptions;
 
 typedef enum
@@ -147,11 +148,12 @@ typedef struct _DuBackend
   int batch;
   /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin,
    * then gather and blend in turns, from tile 0 on to the last, then end; begin again drops one that is not
-   * finished. Tiles are numbered row by row. */
+   * finished. Tiles are numbered row by row. in and out are the host's memory or the device's (DuFrame), which
+   * then is not waited for. */
   DuFrames *(*frames_new) (DuContext *context, const DuFrameKind *kind, const DuTilePlan *plan,
       GError **error);
   void (*frames_free) (DuContext *context, DuFrames *frames); /* NULL is allowed */
-  /* Takes in a frame of the host, which stays as it is until end. */
+  /* Takes in a frame, which stays as it is until end. */
   gboolean (*frames_begin) (DuContext *context, DuFrames *frames, const DuFrame *in, float strength,
       GError **error);
   /* Tiles [first, first + n) as the network sees them, to picture [n, tile height, tile width, 3]. */
@@ -160,8 +162,11 @@ typedef struct _DuBackend
   /* Takes in what the network made of them; prediction is free again for what is asked for next. */
   gboolean (*frames_blend) (DuContext *context, DuFrames *frames, int first, int n,
       const DuBuffer *prediction, GError **error);
-  /* The corrected frame into out, of the host; ready on return. */
+  /* The corrected frame into out; ready on return. */
   gboolean (*frames_end) (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error);
+  /* in as it is into out, bit for bit, at least one of them in the device's memory; ready on return. */
+  gboolean (*frames_copy) (DuContext *context, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out,
+      GError **error);
 } DuBackend;
 
 extern const DuBackend du_backend_reference;
@@ -171,7 +176,7 @@ extern const DuBackend du_backend_onednn;
  * choice, or NULL; g_free. It says nothing of a CUDA back end that is not installed. training: only back ends
  * that train, precision auto means f32, and a GPU is reproducible. */
 const DuBackend *du_backend_open (DuBackendKind kind, DuPrecision precision, int threads, int device,
-    gboolean training, DuContext **context, DuType *type, char **note, GError **error);
+    void *cuda_context, gboolean training, DuContext **context, DuType *type, char **note, GError **error);
 /* threads, or for 0 the number of cores that this process may run on. */
 int du_backend_threads (int threads);
 /* "f32", "bf16", "f16"; "tf32" where asked for. */

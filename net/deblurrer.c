@@ -274,6 +274,9 @@ du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, d
     GError **error)
 {
   DuDeblurrerStats *stats = &deblurrer->stats;
+  const gboolean has_frames = deblurrer->session && du_session_has_frames (deblurrer->session);
+  const gboolean on_device = in->memory != DU_MEMORY_HOST || out->memory != DU_MEMORY_HOST;
+  gboolean ok = TRUE;
 
   if (!(strength >= 0 && strength <= 1)) {
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "strength %g is out of range: give 0 to 1", strength);
@@ -282,12 +285,20 @@ du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, d
   if (!du_frame_check (&deblurrer->kind, in, "input", error)
       || !du_frame_check (&deblurrer->kind, out, "output", error))
     return FALSE;
+  if (on_device && !has_frames) {
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
+        "a frame in CUDA memory needs the back end cuda, and %s is what works here: bring the frame into the "
+        "host's memory",
+        deblurrer->session ? du_session_backend (deblurrer->session) : "another one");
+    return FALSE;
+  }
   stats->gather_ms = stats->network_ms = stats->scatter_ms = 0;
-  if (strength == 0)
+  if (strength == 0 && !on_device)
     du_frame_copy (&deblurrer->kind, in, out);
-  else if (deblurrer->session && du_session_has_frames (deblurrer->session)
-               ? !process_on_device (deblurrer, in, out, strength, error)
-               : !process (deblurrer, in, out, strength, error))
+  else
+    ok = has_frames ? process_on_device (deblurrer, in, out, strength, error)
+                    : process (deblurrer, in, out, strength, error);
+  if (!ok)
     return FALSE;
   stats->frames++;
   stats->gather_ms_total += stats->gather_ms;

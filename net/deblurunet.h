@@ -186,11 +186,20 @@ typedef struct
   DuPrecision precision;
   int threads; /* CPU threads of the network, 0 = one per core available to this process */
   int device;  /* CUDA device, -1 = the first that works */
+  /* NULL, or the CUcontext in which CUDA is to work, instead of the primary one of the device; device is then
+   * -1 or the context's. All calls to CUDA and its libraries are made, and all handles and memory belong, in
+   * that context, in a thread of the session's own: no caller need make it current, and none finds another one
+   * current than before. The context has to live as long as the session: cuda_release, where not NULL, is
+   * called with cuda_owner once, when the library no longer needs it; that is when the session is gone, or
+   * within du_session_open() where that fails or gives a session that was open already. In any thread. */
+  void *cuda_context;
+  void *cuda_owner;
+  GDestroyNotify cuda_release;
 } DuSessionOptions;
 
 /* Reference-counted, usable from any thread: forward passes of several callers run one after the other,
- * each on all threads. Sessions of equal model and options are one, so instances share packed weights,
- * activations and threads. */
+ * each on all threads. Sessions of equal model and options (cuda_owner and cuda_release left aside) are one, so
+ * instances share packed weights, activations and threads. */
 typedef struct _DuSession DuSession;
 
 DU_API void du_session_options_init (DuSessionOptions *options);
@@ -249,11 +258,20 @@ typedef struct
   gboolean chroma_centred_x, chroma_centred_y;
 } DuFrameInfo;
 
+/* Where a frame is. */
+typedef enum
+{
+  DU_MEMORY_HOST,
+  DU_MEMORY_CUDA, /* the GPU's memory: data are device pointers (CUdeviceptr) that are good in the context in
+                   * which the session works. Only where du_session_backend() is "cuda" */
+} DuMemory;
+
 /* Memory of one frame, the caller's. Planes in the format's own order (YV12: Y, V, U). */
 typedef struct
 {
   guint8 *data[4];
   int stride[4]; /* bytes from line to line, may be larger than a line, may be negative */
+  DuMemory memory; /* of all planes */
 } DuFrame;
 
 /* ---- deblurrer: frame in, frame out ---------------------------------------------------------- */
@@ -297,7 +315,10 @@ DU_API void du_deblurrer_set_session (DuDeblurrer *deblurrer, DuSession *session
 DU_API void du_deblurrer_set_cancel (DuDeblurrer *deblurrer, const int *cancel);
 /* out = in + strength * (network (in) - in), in the source's own format; strength in [0,1], and 0 copies
  * every sample bit for bit. Alpha and padding samples are copied. in and out do not overlap. On error
- * out's content is undefined. */
+ * out's content is undefined.
+ * Each of in and out may be in either memory. Frames in CUDA memory do not cross the bus; they are not waited
+ * for: what writes in and what reads out is to be done before the call. out is ready on return. Where the
+ * session's back end is not CUDA they are refused (DU_ERROR_UNAVAILABLE). */
 DU_API gboolean du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out,
     double strength, GError **error);
 DU_API void du_deblurrer_get_stats (const DuDeblurrer *deblurrer, DuDeblurrerStats *stats);

@@ -150,8 +150,11 @@ process (DuSession *session, Work *work, const DuSessionFrame *frame, int batch,
   const DuBackend *backend = session->backend;
   const DuTilePlan *plan = frame->plan;
   const int tiles = plan->vertical.count * plan->horizontal.count;
-  DuFrames *frames = get_frames (session, work, frame, error);
+  DuFrames *frames;
 
+  if (frame->strength == 0)
+    return backend->frames_copy (session->context, frame->kind, frame->in, frame->out, error);
+  frames = get_frames (session, work, frame, error);
   if (!frames || !backend->frames_begin (session->context, frames, frame->in, frame->strength, error))
     return FALSE;
   for (int first = 0; first < tiles; first += batch) {
@@ -222,7 +225,7 @@ work (gpointer data)
   Job *job;
 
   session->backend = du_backend_open (options->backend, options->precision, options->threads, options->device,
-      FALSE, &session->context, &session->type, &session->note, &start->opened.error);
+      options->cuda_context, FALSE, &session->context, &session->type, &session->note, &start->opened.error);
   if (session->backend)
     session->device = g_strdup (session->backend->device (session->context));
   if (!finish (session, &start->opened, session->backend != NULL))
@@ -240,6 +243,13 @@ work (gpointer data)
   return NULL;
 }
 
+static void
+release_owner (const DuSessionOptions *options)
+{
+  if (options->cuda_release)
+    options->cuda_release (options->cuda_owner);
+}
+
 /* Of a session that is in no list. */
 static void
 session_free (DuSession *session)
@@ -253,6 +263,7 @@ session_free (DuSession *session)
   g_cond_clear (&session->done);
   g_free (session->device);
   g_free (session->note);
+  release_owner (&session->options);
   du_model_unref (session->model);
   g_free (session);
 }
@@ -301,7 +312,8 @@ find_session (const DuSession *wanted, gboolean (*same) (const DuSession *, cons
     DuSession *session = sessions->pdata[i];
 
     if (session->model == wanted->model && session->options.threads == wanted->options.threads
-        && session->options.device == wanted->options.device && same (session, wanted))
+        && session->options.device == wanted->options.device
+        && session->options.cuda_context == wanted->options.cuda_context && same (session, wanted))
       return session;
   }
   return NULL;
@@ -311,12 +323,14 @@ DuSession *
 du_session_open (DuModel *model, const DuSessionOptions *options, GError **error)
 {
   DuSession wanted = { .model = model, .options = *options }, *session, *opened = NULL;
+  gboolean found;
 
   wanted.options.threads = du_backend_threads (options->threads);
   g_mutex_lock (&sessions_lock);
   if (!sessions)
     sessions = g_ptr_array_new ();
   session = find_session (&wanted, same_request);
+  found = session != NULL;
   if (!session && (opened = session_new (model, &wanted.options, error))) {
     session = find_session (opened, same_result);
     if (!session) {
@@ -327,6 +341,8 @@ du_session_open (DuModel *model, const DuSessionOptions *options, GError **error
   if (session)
     session->references++;
   g_mutex_unlock (&sessions_lock);
+  if (found)
+    release_owner (options);
   if (opened)
     session_free (opened);
   return session;

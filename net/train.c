@@ -108,7 +108,7 @@ du_trainer_new (const DuTrainerOptions *options, const float *parameters, GError
   trainer->ema_version = 2;
   trainer->next_version = 3;
   trainer->backend = du_backend_open (options->backend, options->precision, options->threads, options->device,
-      TRUE, &trainer->context, &trainer->type, &note, error);
+      NULL, TRUE, &trainer->context, &trainer->type, &note, error);
   ok = trainer->backend != NULL;
   if (ok) {
     const DuBackend *backend = trainer->backend;

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fixtures.h"
 #include "frames.h"
+#include "gpu/driver.h"
 #include "gpu/fake.h"
 #include "session-internal.h"
 
@@ -11,9 +12,15 @@
 
 static DuModel *model;
 
-/* NULL, and the test skipped, where there is no device. */
+static void
+count_release (gpointer count)
+{
+  ++*(int *) count;
+}
+
+/* NULL, and the test skipped, where there is no device. context: to work in, or NULL; released: counts. */
 static DuSession *
-open_session (DuBackendKind kind)
+open_session_in (DuBackendKind kind, gpointer context, int *released)
 {
   g_autoptr (GError) error = NULL;
   DuSessionOptions options;
@@ -23,12 +30,21 @@ open_session (DuBackendKind kind)
   options.backend = kind;
   options.precision = DU_PRECISION_F32;
   options.threads = 1;
+  options.cuda_context = context;
+  options.cuda_owner = released;
+  options.cuda_release = released ? count_release : NULL;
   session = du_session_open (model, &options, &error);
   if (!session) {
     g_assert_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE);
     g_test_skip (error->message);
   }
   return session;
+}
+
+static DuSession *
+open_session (DuBackendKind kind)
+{
+  return open_session_in (kind, NULL, NULL);
 }
 
 static void
@@ -42,8 +58,8 @@ random_frame (TestFrame *frame, const DuFrameInfo *info, int padding, gboolean f
 }
 
 static gboolean
-deblur (DuSession *session, const DuFrameInfo *info, int batch, const int *cancel, const TestFrame *in,
-    TestFrame *out, GError **error)
+deblur_frame (DuSession *session, const DuFrameInfo *info, int batch, const int *cancel, double strength,
+    const DuFrame *in, DuFrame *out, GError **error)
 {
   g_autoptr (DuDeblurrer) deblurrer = NULL;
   DuDeblurrerOptions options;
@@ -55,7 +71,14 @@ deblur (DuSession *session, const DuFrameInfo *info, int batch, const int *cance
   deblurrer = du_deblurrer_new (session, info, &options, error);
   g_assert_nonnull (deblurrer);
   du_deblurrer_set_cancel (deblurrer, cancel);
-  return du_deblurrer_process (deblurrer, &in->frame, &out->frame, 0.75, error);
+  return du_deblurrer_process (deblurrer, in, out, strength, error);
+}
+
+static gboolean
+deblur (DuSession *session, const DuFrameInfo *info, int batch, const int *cancel, const TestFrame *in,
+    TestFrame *out, GError **error)
+{
+  return deblur_frame (session, info, batch, cancel, 0.75, &in->frame, &out->frame, error);
 }
 
 /* A network of random weights multiplies what differs between the back ends: a sample may fall to the other
@@ -241,6 +264,159 @@ test_faults (void)
   }
 }
 
+/* ---- frames in the device's memory, in a context that another made ------------------------------------- */
+
+/* Of a frame each way: host to host is what the others are to be like, bit for bit. */
+static void
+check_memories (DuSession *session, gpointer context, const DuFrameInfo *info, double strength, gboolean flip)
+{
+  g_autofree char *what = test_info_to_string (info);
+  g_autoptr (GError) error = NULL;
+  TestFrame in, expected;
+  DeviceFrame from;
+
+  random_frame (&in, info, 5, flip);
+  test_frame_init (&expected, info, 0, FALSE);
+  g_assert_true (deblur_frame (session, info, 0, NULL, strength, &in.frame, &expected.frame, &error));
+  device_frame_init (&from, context, &in);
+  for (int way = 0; way < 3; way++) {
+    TestFrame out;
+    DeviceFrame to;
+
+    test_frame_init (&out, info, 3 * way, flip);
+    device_frame_init (&to, context, &out);
+    g_assert_true (deblur_frame (session, info, 0, NULL, strength, way == 1 ? &in.frame : &from.frame,
+        way == 2 ? &out.frame : &to.frame, &error));
+    g_assert_no_error (error);
+    if (way != 2)
+      device_frame_read (&to);
+    g_test_message ("%s, strength %g, way %d", what, strength, way);
+    test_frame_check_equal (&expected, &out, what);
+    test_frame_check_canaries (&out, what);
+    if (strength == 0)
+      test_frame_check_equal (&in, &out, what);
+    device_frame_clear (&to);
+    test_frame_clear (&out);
+  }
+  device_frame_clear (&from);
+  test_frame_clear (&in);
+  test_frame_clear (&expected);
+}
+
+static gboolean
+has_driver (void)
+{
+  if (driver_open ())
+    return TRUE;
+  g_test_skip ("there is no driver");
+  return FALSE;
+}
+
+static void
+test_memory_of_context (void)
+{
+  static const DuFrameInfo infos[] = { { .format = DU_FORMAT_NV12, .width = 449, .height = 7 },
+    { .format = DU_FORMAT_P010_10LE, .width = 20, .height = 18, .matrix = DU_MATRIX_BT2020 },
+    { .format = DU_FORMAT_I420, .width = 21, .height = 13 }, { .format = DU_FORMAT_RGBA, .width = 18, .height = 9 },
+    { .format = DU_FORMAT_YUY2, .width = 9, .height = 1 } };
+  DuSession *session;
+  gpointer context;
+  int released = 0;
+
+  if (!has_driver ())
+    return;
+  context = driver_context_new (0);
+  session = open_session_in (DU_BACKEND_CUDA, context, &released);
+  for (guint i = 0; session && i < G_N_ELEMENTS (infos); i++) {
+    check_memories (session, context, &infos[i], 0.75, i % 2);
+    check_memories (session, context, &infos[i], 0, i % 2);
+  }
+  g_assert_null (driver_context_current ());
+  g_clear_pointer (&session, du_session_unref);
+  g_assert_cmpint (released, ==, 1);
+  driver_context_free (context);
+  if (driver_fake ())
+    g_assert_cmpuint (driver_fake ()->left (), ==, 0);
+}
+
+/* Each context has its session; owners are told when theirs is free. */
+static void
+test_contexts (void)
+{
+  const DuFrameInfo info = { .format = DU_FORMAT_NV12, .width = 16, .height = 10 };
+  DuSession *primary, *one, *other, *again, *cpu;
+  int released[5] = { 0 };
+  gpointer a, b;
+
+  if (!has_driver ())
+    return;
+  a = driver_context_new (0);
+  b = driver_context_new (0);
+  primary = open_session (DU_BACKEND_CUDA);
+  if (primary) {
+    one = open_session_in (DU_BACKEND_CUDA, a, &released[0]);
+    other = open_session_in (DU_BACKEND_CUDA, b, &released[1]);
+    g_assert_true (primary != one && one != other && other != primary);
+    again = open_session_in (DU_BACKEND_CUDA, a, &released[2]);
+    g_assert_true (again == one);
+    g_assert_cmpint (released[2], ==, 1);
+    check_memories (one, a, &info, 1, FALSE);
+    check_memories (other, b, &info, 1, FALSE);
+    check_memories (one, a, &info, 0.5, FALSE);
+    du_session_unref (one);
+    g_assert_cmpint (released[0], ==, 0);
+    du_session_unref (again);
+    g_assert_cmpint (released[0], ==, 1);
+    du_session_unref (other);
+    g_assert_cmpint (released[1], ==, 1);
+    cpu = open_session_in (DU_BACKEND_CPU, a, &released[3]);
+    g_assert_cmpstr (du_session_backend (cpu), ==, "onednn");
+    du_session_unref (cpu);
+    g_assert_cmpint (released[3], ==, 1);
+    du_session_unref (primary);
+  }
+  driver_context_free (a);
+  driver_context_free (b);
+}
+
+static void
+test_refused (void)
+{
+  const DuFrameInfo info = { .format = DU_FORMAT_NV12, .width = 16, .height = 10 };
+  g_autoptr (DuSession) cpu = open_session (DU_BACKEND_CPU);
+  g_autoptr (GError) error = NULL;
+  DuSessionOptions options;
+  TestFrame in, out;
+  gpointer context;
+  int released = 0;
+
+  random_frame (&in, &info, 0, FALSE);
+  test_frame_init (&out, &info, 0, FALSE);
+  in.frame.memory = DU_MEMORY_CUDA;
+  for (double strength = 0; strength <= 1; strength++) {
+    g_assert_false (deblur_frame (cpu, &info, 0, NULL, strength, &in.frame, &out.frame, &error));
+    g_assert_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE);
+    g_test_message ("%s", error->message);
+    g_clear_error (&error);
+  }
+  test_frame_clear (&in);
+  test_frame_clear (&out);
+  if (!has_driver ())
+    return;
+  context = driver_context_new (0);
+  du_session_options_init (&options);
+  options.backend = DU_BACKEND_CUDA;
+  options.device = 1;
+  options.cuda_context = context;
+  options.cuda_owner = &released;
+  options.cuda_release = count_release;
+  g_assert_null (du_session_open (model, &options, &error));
+  g_test_message ("%s", error->message);
+  g_assert_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE);
+  g_assert_cmpint (released, ==, 1);
+  driver_context_free (context);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -257,7 +433,10 @@ main (int argc, char **argv)
   g_test_add_func ("/device-frames/formats", test_formats);
   g_test_add_func ("/device-frames/cancel", test_cancel);
   g_test_add_func ("/device-frames/memory", test_memory);
-  g_test_add_func ("/device-frames/faults", test_faults);
+  g_test_add_func ("/device-frames/memory-of-context", test_memory_of_context);
+  g_test_add_func ("/device-frames/contexts", test_contexts);
+  g_test_add_func ("/device-frames/refused", test_refused);
+  g_test_add_func ("/device-frames/faults", test_faults); /* the last: the device is lost by it */
   status = g_test_run ();
   du_model_unref (model);
   return status;

@@ -30,7 +30,7 @@ open_backend (DuBackendKind kind, DuContext **context, DuType *type)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *note = NULL;
-  const DuBackend *backend = du_backend_open (kind, DU_PRECISION_F32, 1, -1, TRUE, context, type, &note,
+  const DuBackend *backend = du_backend_open (kind, DU_PRECISION_F32, 1, -1, NULL, TRUE, context, type, &note,
       &error);
 
   if (g_error_matches (error, DU_ERROR, DU_ERROR_UNAVAILABLE))
@@ -369,7 +369,7 @@ test_choice (void)
       DuContext *context;
       DuType type;
       const DuBackend *backend = du_backend_open (cases[i].kind, cases[i].precision, cases[i].threads, -1,
-          training, &context, &type, &note, &error);
+          NULL, training, &context, &type, &note, &error);
 
       g_test_message ("case %u: %s", i, error ? error->message : note ? note : "");
       if (cases[i].code >= 0) {

@@ -129,10 +129,18 @@ is_lost (const DuContext *context, GError **error)
   return TRUE;
 }
 
+/* The two APIs number their errors alike. */
+static cudaError_t
+make_current (const DuContext *context)
+{
+  return context->driver ? (cudaError_t) context->driver->set_current (context->options.cuda_context)
+                         : cudaSetDevice (context->device);
+}
+
 gboolean
 du_cuda_enter (DuContext *context, GError **error)
 {
-  return !is_lost (context, error) && DU_CUDA (context, cudaSetDevice (context->device), error);
+  return !is_lost (context, error) && DU_CUDA (context, make_current (context), error);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
@@ -241,6 +249,27 @@ choose_device (DuContext *context, GError **error)
   return refuse (status, error);
 }
 
+/* Works in the context that another made. */
+static gboolean
+adopt_context (DuContext *context, GError **error)
+{
+  const int wanted = context->options.device;
+  CUdevice device = -1;
+
+  context->driver = du_driver (error);
+  if (!context->driver || !DU_CUDA (context, make_current (context), error)
+      || !DU_CUDA (context, (cudaError_t) context->driver->get_device (&device), error))
+    return FALSE;
+  context->device = device;
+  if (wanted != -1 && wanted != device) {
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
+        "the context of CUDA to work in is of device %d, and device %d is asked for: take -1, or that one",
+        device, wanted);
+    return FALSE;
+  }
+  return DU_CUDA (context, cudaFree (NULL), error);
+}
+
 static gboolean
 describe_device (DuContext *context, GError **error)
 {
@@ -264,7 +293,8 @@ du_cuda_open (const DuContextOptions *options, GError **error)
   DuContext *context = g_new0 (DuContext, 1);
 
   context->options = *options;
-  if (choose_device (context, error) && describe_device (context, error)
+  if ((options->cuda_context ? adopt_context (context, error) : choose_device (context, error))
+      && describe_device (context, error)
       && DU_CUDA (context, cudaStreamCreateWithFlags (&context->stream, cudaStreamNonBlocking), error)
       && DU_CUDNN (context, cudnnCreate (&context->cudnn), error)
       && DU_CUDNN (context, cudnnSetStream (context->cudnn, context->stream), error)
@@ -280,7 +310,7 @@ void
 du_cuda_close (DuContext *context)
 {
   if (!context->lost && context->stream)
-    (void) DU_CUDA (context, cudaSetDevice (context->device), NULL);
+    (void) DU_CUDA (context, make_current (context), NULL);
   g_clear_pointer (&context->graphs, g_hash_table_unref);
   du_cuda_release (context, context->scratch);
   du_cuda_release (context, context->staging);
@@ -291,6 +321,8 @@ du_cuda_close (DuContext *context)
     (void) DU_CUDNN (context, cudnnDestroy (context->cudnn), NULL);
   if (context->stream && !context->lost)
     (void) DU_CUDA (context, cudaStreamDestroy (context->stream), NULL);
+  if (context->driver && !context->lost) /* it may soon be gone */
+    (void) DU_CUDA (context, (cudaError_t) context->driver->set_current (NULL), NULL);
   g_free (context->lost);
   g_free (context->name);
   g_free (context);

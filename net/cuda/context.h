@@ -7,6 +7,8 @@
 #ifndef DU_CUDA_CONTEXT_H
 #define DU_CUDA_CONTEXT_H
 
+#include "driver.h"
+
 #include "backend.h"
 
 #include <cublasLt.h>
@@ -23,6 +25,7 @@ struct _DuContext
 {
   DuContextOptions options;
   int device;
+  const DuDriver *driver; /* where the context is another's, options.cuda_context; else NULL */
   char *name;
   cudaStream_t stream;
   cudnnHandle_t cudnn;

@@ -1,4 +1,5 @@
-/* A frame crosses the bus as it stands in memory, once each way; tiles never do.
+/* A frame of the host crosses the bus as it stands in memory, once each way; tiles never do. A frame that is on the
+ * device already is copied there, so that the kernels find frames of one kind always at one place.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "frames.h"
@@ -83,6 +84,7 @@ du_cuda_frames_new (DuContext *context, const DuFrameKind *kind, const DuTilePla
     frames->out.data[plane] = (guint8 *) frames->memory + planes_at[1][plane];
     frames->in.stride[plane] = frames->out.stride[plane] = du_cuda_aligned (kind->line_bytes[plane]);
   }
+  frames->in.memory = frames->out.memory = DU_MEMORY_CUDA;
   frames->results = (float *) (frames->memory + results_at);
   frames->tiles = (DuKernelTiles){ vertical->tile, horizontal->tile, horizontal->count,
     (const int *) (frames->memory + tables_at[0]), (const int *) (frames->memory + tables_at[1]),
@@ -109,17 +111,20 @@ du_cuda_frames_free (DuContext *context, DuFrames *frames)
   g_free (frames);
 }
 
-/* The visible bytes of all planes. */
+/* The visible bytes of all planes. One of the two is on the device. */
 static gboolean
-copy_planes (DuContext *context, const DuFrameKind *kind, const DuFrame *from, const DuFrame *to,
-    enum cudaMemcpyKind way, GError **error)
+copy_planes (
+    DuContext *context, const DuFrameKind *kind, const DuFrame *from, const DuFrame *to, GError **error)
 {
+  const enum cudaMemcpyKind way = from->memory == DU_MEMORY_HOST ? cudaMemcpyHostToDevice
+                                  : to->memory == DU_MEMORY_HOST ? cudaMemcpyDeviceToHost
+                                                                 : cudaMemcpyDeviceToDevice;
+
   for (int plane = 0; plane < kind->layout->planes; plane++) {
     const int lines = kind->lines[plane], bytes = kind->line_bytes[plane];
-    const DuFrame *host = way == cudaMemcpyHostToDevice ? from : to;
 
-    /* A line alone may have any stride; where the host's lines run upwards, each goes alone. */
-    if (lines == 1 || host->stride[plane] >= bytes) {
+    /* A line alone may have any stride; where lines run upwards, each goes alone. */
+    if (lines == 1 || (from->stride[plane] >= bytes && to->stride[plane] >= bytes)) {
       if (!DU_CUDA (context,
               cudaMemcpy2DAsync (to->data[plane], lines > 1 ? to->stride[plane] : bytes, from->data[plane],
                   lines > 1 ? from->stride[plane] : bytes, bytes, lines, way, context->stream),
@@ -143,7 +148,7 @@ du_cuda_frames_begin (DuContext *context, DuFrames *frames, const DuFrame *in, f
   frames->strength = strength;
   frames->lines = 0;
   return du_cuda_enter (context, error)
-         && copy_planes (context, &frames->kind, in, &frames->in, cudaMemcpyHostToDevice, error);
+         && copy_planes (context, &frames->kind, in, &frames->in, error);
 }
 
 gboolean
@@ -194,6 +199,14 @@ gboolean
 du_cuda_frames_end (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error)
 {
   return du_cuda_enter (context, error)
-         && copy_planes (context, &frames->kind, &frames->out, out, cudaMemcpyDeviceToHost, error)
+         && copy_planes (context, &frames->kind, &frames->out, out, error)
+         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
+}
+
+gboolean
+du_cuda_frames_copy (
+    DuContext *context, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out, GError **error)
+{
+  return du_cuda_enter (context, error) && copy_planes (context, kind, in, out, error)
          && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
 }

@@ -37,4 +37,5 @@ const DuBackend du_backend_cuda = {
   .frames_gather = du_cuda_frames_gather,
   .frames_blend = du_cuda_frames_blend,
   .frames_end = du_cuda_frames_end,
+  .frames_copy = du_cuda_frames_copy,
 };

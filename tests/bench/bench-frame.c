@@ -32,6 +32,7 @@ frame_init (DuFrame *frame, const DuFrameInfo *info, guint8 *memory)
   const char *name = du_format_name (info->format);
   int bytes = g_str_has_suffix (name, "64") ? 8 : g_str_has_suffix (name, "LE") ? 2 : 4;
 
+  *frame = (DuFrame){ { NULL } };
   for (int plane = 0; plane < 4; plane++) {
     frame->data[plane] = memory + (gsize) plane * WIDTH * HEIGHT * 8;
     frame->stride[plane] = WIDTH * bytes;

@@ -95,7 +95,8 @@ engine_init (Engine *engine, DuPrecision precision, GError **error)
   DuType type;
 
   *engine = (Engine){ NULL };
-  engine->backend = du_backend_open (kind, precision, 0, -1, FALSE, &engine->context, &type, &note, error);
+  engine->backend = du_backend_open (kind, precision, 0, -1, NULL, FALSE, &engine->context, &type, &note,
+      error);
   if (!engine->backend)
     return FALSE;
   du_network_cache_init (&engine->networks, engine->backend, engine->context, type, config, 1);

@@ -3,9 +3,11 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fake.h"
 
+#include "fake-driver.h"
 #include "half.h"
 
 #include <cuda_runtime_api.h>
+#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,9 +21,15 @@ static struct
   int devices;
   gsize memory, memory_limit;
   guint refused;
-  GHashTable *objects; /* set */
-  GHashTable *pieces;  /* of device memory -> their sizes */
+  GHashTable *objects; /* -> their contexts */
+  GHashTable *pieces;  /* of device memory -> Piece */
 } fake = { .devices = 1, .memory_limit = G_MAXSIZE };
+
+typedef struct
+{
+  gsize size;
+  gpointer context;
+} Piece;
 
 void
 fake_fatal (const char *call, const char *problem)
@@ -70,29 +78,78 @@ fake_count_legacy (void)
   fake.legacy_runs++;
 }
 
+/* ---- contexts ---------------------------------------------------------------------------------------- */
+
+/* Of the stand-in for the driver, where that is opened; else NULL, and there is the primary context alone. */
+static const FakeDriver *
+find_driver (void)
+{
+  static const FakeDriver *found;
+
+  if (!found) {
+    void *library = dlopen ("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
+
+    found = library ? dlsym (library, "du_fake_driver") : NULL;
+    if (library)
+      dlclose (library);
+  }
+  return found;
+}
+
+/* The thread's; NULL: the primary one. */
+static gpointer
+current_context (void)
+{
+  const FakeDriver *driver = find_driver ();
+
+  return driver ? driver->current () : NULL;
+}
+
+static void
+count_in_context (gpointer context, int change)
+{
+  if (context)
+    find_driver ()->count (context, change);
+}
+
+static void
+leave_context (gpointer context)
+{
+  if (context != current_context ())
+    fake_fatal ("a free", "in another context than it was made in");
+  count_in_context (context, -1);
+}
+
 /* ---- memory ------------------------------------------------------------------------------------------ */
 
 gpointer
 fake_new (gsize size)
 {
-  gpointer object = calloc (1, size);
+  gpointer object = calloc (1, size), context = current_context ();
 
   if (!fake.objects)
     fake.objects = g_hash_table_new (NULL, NULL);
-  g_hash_table_add (fake.objects, object);
+  g_hash_table_insert (fake.objects, object, context);
+  count_in_context (context, 1);
   return object;
 }
 
 void
 fake_free (gpointer data)
 {
-  if (fake.objects && g_hash_table_remove (fake.objects, data)) {
+  gpointer context;
+  Piece *piece;
+
+  if (fake.objects && g_hash_table_steal_extended (fake.objects, data, NULL, &context)) {
+    leave_context (context);
     g_free (data);
     return;
   }
-  if (!fake.pieces || !g_hash_table_contains (fake.pieces, data))
+  piece = fake.pieces ? g_hash_table_lookup (fake.pieces, data) : NULL;
+  if (!piece)
     fake_fatal ("a free", "of what was never there, or is gone already");
-  fake.memory -= (gsize) g_hash_table_lookup (fake.pieces, data);
+  leave_context (piece->context);
+  fake.memory -= piece->size;
   g_hash_table_remove (fake.pieces, data);
   free (data);
 }
@@ -101,13 +158,15 @@ gpointer
 fake_allocate (gsize size)
 {
   gpointer data = NULL;
+  Piece piece = { size, current_context () };
 
   if (size > fake.memory_limit - MIN (fake.memory, fake.memory_limit) || posix_memalign (&data, 256, size) != 0)
     return NULL;
   memset (data, 0xff, size); /* NaN in all types */
   if (!fake.pieces)
-    fake.pieces = g_hash_table_new (NULL, NULL);
-  g_hash_table_insert (fake.pieces, data, (gpointer) size);
+    fake.pieces = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  g_hash_table_insert (fake.pieces, data, g_memdup2 (&piece, sizeof piece));
+  count_in_context (piece.context, 1);
   fake.memory += size;
   return data;
 }
@@ -115,19 +174,22 @@ fake_allocate (gsize size)
 void
 fake_check_range (const char *call, const void *data, gsize size)
 {
+  gpointer context = current_context ();
   GHashTableIter iter;
-  gpointer piece, length;
+  gpointer key, value;
 
   if (fake.pieces) {
     g_hash_table_iter_init (&iter, fake.pieces);
-    while (g_hash_table_iter_next (&iter, &piece, &length)) {
-      const char *start = piece, *at = data;
+    while (g_hash_table_iter_next (&iter, &key, &value)) {
+      const char *start = key, *at = data;
+      const Piece *piece = value;
 
-      if (at >= start && at + size <= start + (gsize) length)
+      if (piece->context == context && at >= start && at + size <= start + piece->size)
         return;
     }
   }
-  fake_fatal (call, "a range that is not within one piece of device memory");
+  if (!context || !find_driver ()->holds (data, size))
+    fake_fatal (call, "a range that is not within one piece of the context's memory");
 }
 
 static cudaError_t last_error; /* of libcudart */
@@ -381,6 +443,8 @@ cudaSetDevice (int device)
   CALL (FALSE);
   if (device < 0 || device >= fake.devices)
     return last_error = cudaErrorInvalidDevice;
+  if (find_driver ())
+    find_driver ()->leave ();
   return cudaSuccess;
 }
 
