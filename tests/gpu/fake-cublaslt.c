@@ -196,32 +196,34 @@ read_matrix (const Layout *layout, cublasOperation_t operation, const void *data
   return matrix;
 }
 
-cublasStatus_t
-cublasLtMatmul (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,
-    cublasLtMatrixLayout_t a_desc, const void *b, cublasLtMatrixLayout_t b_desc, const void *beta,
-    const void *c, cublasLtMatrixLayout_t c_desc, void *d, cublasLtMatrixLayout_t d_desc,
-    const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t workspace_size, cudaStream_t stream)
+/* All that a product needs to run later. */
+typedef struct
 {
-  const Operation *operation = (Operation *) desc;
-  const Layout *layout = (Layout *) d_desc;
-  const gboolean tf32 = operation->compute == CUBLAS_COMPUTE_32F_FAST_TF32;
-  const float by = *(const float *) alpha, old = *(const float *) beta;
+  Operation operation;
+  Layout a_layout, b_layout, layout;
+  const void *a, *b;
+  void *d, *workspace;
+  float old; /* share of what stands there */
+} Product;
+
+static void
+multiply (gpointer data)
+{
+  const Product *p = data;
+  const Layout *layout = &p->layout;
+  const gboolean tf32 = p->operation.compute == CUBLAS_COMPUTE_32F_FAST_TF32;
   g_autofree float *left = NULL, *right = NULL, *result = NULL;
   gsize rows, inner, inner_of_b, columns;
 
-  (void) handle, (void) algorithm, (void) stream;
-  CALL (TRUE);
-  if (c != d || c_desc != d_desc || workspace_size != WORKSPACE || by != 1)
-    return CUBLAS_STATUS_INVALID_VALUE;
   /* transposed, so that the inner loop runs along memory */
-  left = read_matrix ((Layout *) a_desc, operation->of_a == CUBLAS_OP_T ? CUBLAS_OP_N : CUBLAS_OP_T, a, tf32,
+  left = read_matrix (&p->a_layout, p->operation.of_a == CUBLAS_OP_T ? CUBLAS_OP_N : CUBLAS_OP_T, p->a, tf32,
       &inner, &rows);
-  right = read_matrix ((Layout *) b_desc, operation->of_b, b, tf32, &inner_of_b, &columns);
+  right = read_matrix (&p->b_layout, p->operation.of_b, p->b, tf32, &inner_of_b, &columns);
   if (inner != inner_of_b || rows != layout->rows || columns != layout->columns)
-    return CUBLAS_STATUS_INVALID_VALUE;
-  fake_check_range (__func__, workspace, WORKSPACE);
-  memset (workspace, 0xff, WORKSPACE);
-  result = fake_read (__func__, type_of (layout), d, size_of (layout));
+    fake_fatal ("cublasLtMatmul", "matrices that do not fit each other");
+  fake_check_range ("cublasLtMatmul", p->workspace, WORKSPACE);
+  memset (p->workspace, 0xff, WORKSPACE);
+  result = fake_read ("cublasLtMatmul", type_of (layout), p->d, size_of (layout));
   for (gsize j = 0; j < columns; j++) {
     g_autofree float *sums = g_new0 (float, rows);
 
@@ -231,9 +233,25 @@ cublasLtMatmul (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *
     for (gsize i = 0; i < rows; i++) {
       float *to = result + j * layout->pitch + i;
 
-      *to = old != 0 ? sums[i] + old * *to : sums[i];
+      *to = p->old != 0 ? sums[i] + p->old * *to : sums[i];
     }
   }
-  fake_write (__func__, type_of (layout), d, size_of (layout), result);
+  fake_write ("cublasLtMatmul", type_of (layout), p->d, size_of (layout), result);
+}
+
+cublasStatus_t
+cublasLtMatmul (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *alpha, const void *a,
+    cublasLtMatrixLayout_t a_desc, const void *b, cublasLtMatrixLayout_t b_desc, const void *beta,
+    const void *c, cublasLtMatrixLayout_t c_desc, void *d, cublasLtMatrixLayout_t d_desc,
+    const cublasLtMatmulAlgo_t *algorithm, void *workspace, size_t workspace_size, cudaStream_t stream)
+{
+  const Product product = { *(const Operation *) desc, *(const Layout *) a_desc, *(const Layout *) b_desc,
+    *(const Layout *) d_desc, a, b, d, workspace, *(const float *) beta };
+
+  (void) handle, (void) algorithm;
+  CALL (TRUE);
+  if (c != d || c_desc != d_desc || workspace_size != WORKSPACE || *(const float *) alpha != 1)
+    return CUBLAS_STATUS_INVALID_VALUE;
+  fake_enqueue (stream, multiply, g_memdup2 (&product, sizeof product));
   return CUBLAS_STATUS_SUCCESS;
 }

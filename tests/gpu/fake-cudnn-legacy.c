@@ -68,7 +68,7 @@ cudnnStatus_t
 cudnnCreate (cudnnHandle_t *handle)
 {
   FAKE_CUDNN_CALL (TRUE);
-  *handle = fake_new (1);
+  *handle = fake_new (sizeof **handle);
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -81,8 +81,8 @@ cudnnDestroy (cudnnHandle_t handle)
 cudnnStatus_t
 cudnnSetStream (cudnnHandle_t handle, cudaStream_t stream)
 {
-  (void) handle, (void) stream;
   FAKE_CUDNN_CALL (FALSE);
+  handle->stream = stream;
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -244,21 +244,23 @@ cudnnGetConvolutionBackwardFilterWorkspaceSize (cudnnHandle_t handle, const cudn
 
 /* ---- running ----------------------------------------------------------------------------------------- */
 
-static gsize
-count_of (const cudnnTensorDescriptor_t tensor)
-{
-  return (gsize) tensor->n * tensor->channels * tensor->height * tensor->width;
-}
-
 static cudnnStatus_t
-run (const char *call, FakeConvolution *shape, const cudnnTensorDescriptor_t x, const cudnnTensorDescriptor_t y,
-    const cudnnFilterDescriptor_t weights, void *workspace, size_t size)
+run (const char *call, cudnnHandle_t handle, FakeConvolutionKind kind, const cudnnTensorDescriptor_t x_desc,
+    const void *x, const cudnnTensorDescriptor_t y_desc, const void *y,
+    const cudnnFilterDescriptor_t weights_desc, const void *weights, void *workspace, size_t size)
 {
-  *shape = (FakeConvolution){ x->n, x->channels, y->channels, x->height, x->width };
-  if (weights->n != y->channels || weights->channels != x->channels || size != WORKSPACE)
+  const FakeType type = fake_cudnn_type (x_desc->type);
+  FakeRun run = { .call = call, .kind = kind, .workspace = workspace, .workspace_size = size };
+
+  run.shape = (FakeConvolution){ x_desc->n, x_desc->channels, y_desc->channels, x_desc->height,
+    x_desc->width };
+  if (weights_desc->n != y_desc->channels || weights_desc->channels != x_desc->channels || size != WORKSPACE)
     return CUDNN_STATUS_BAD_PARAM;
-  fake_check_range (call, workspace, size);
-  memset (workspace, 0xff, size);
+  run.x = (FakeTensor){ type, (void *) x };
+  run.y = (FakeTensor){ type, (void *) y };
+  run.weights = (FakeTensor){ type, (void *) weights };
+  run.result = kind == FAKE_CONVOLVE ? run.y : kind == FAKE_CONVOLVE_DATA ? run.x : run.weights;
+  fake_enqueue (handle->stream, fake_run, g_memdup2 (&run, sizeof run));
   fake_count_legacy ();
   return CUDNN_STATUS_SUCCESS;
 }
@@ -269,21 +271,10 @@ cudnnConvolutionForward (cudnnHandle_t handle, const void *alpha, const cudnnTen
     const cudnnConvolutionDescriptor_t convolution, cudnnConvolutionFwdAlgo_t algorithm, void *workspace,
     size_t workspace_size, const void *beta, const cudnnTensorDescriptor_t y_desc, void *y)
 {
-  const FakeType type = fake_cudnn_type (x_desc->type);
-  g_autofree float *from = NULL, *by = NULL, *to = g_new (float, count_of (y_desc));
-  FakeConvolution shape;
-  cudnnStatus_t status;
-
-  (void) handle, (void) alpha, (void) beta, (void) convolution, (void) algorithm;
+  (void) alpha, (void) beta, (void) convolution, (void) algorithm;
   FAKE_CUDNN_CALL (TRUE);
-  status = run (__func__, &shape, x_desc, y_desc, weights_desc, workspace, workspace_size);
-  if (status != CUDNN_STATUS_SUCCESS)
-    return status;
-  from = fake_read (__func__, type, x, count_of (x_desc));
-  by = fake_read (__func__, type, weights, 9 * shape.in * shape.out);
-  fake_convolve (&shape, from, by, to);
-  fake_write (__func__, type, y, count_of (y_desc), to);
-  return CUDNN_STATUS_SUCCESS;
+  return run (__func__, handle, FAKE_CONVOLVE, x_desc, x, y_desc, y, weights_desc, weights, workspace,
+      workspace_size);
 }
 
 cudnnStatus_t
@@ -292,21 +283,10 @@ cudnnConvolutionBackwardData (cudnnHandle_t handle, const void *alpha,
     const void *y, const cudnnConvolutionDescriptor_t convolution, cudnnConvolutionBwdDataAlgo_t algorithm,
     void *workspace, size_t workspace_size, const void *beta, const cudnnTensorDescriptor_t x_desc, void *x)
 {
-  const FakeType type = fake_cudnn_type (x_desc->type);
-  g_autofree float *from = NULL, *by = NULL, *to = g_new (float, count_of (x_desc));
-  FakeConvolution shape;
-  cudnnStatus_t status;
-
-  (void) handle, (void) alpha, (void) beta, (void) convolution, (void) algorithm;
+  (void) alpha, (void) beta, (void) convolution, (void) algorithm;
   FAKE_CUDNN_CALL (TRUE);
-  status = run (__func__, &shape, x_desc, y_desc, weights_desc, workspace, workspace_size);
-  if (status != CUDNN_STATUS_SUCCESS)
-    return status;
-  from = fake_read (__func__, type, y, count_of (y_desc));
-  by = fake_read (__func__, type, weights, 9 * shape.in * shape.out);
-  fake_convolve_data (&shape, to, by, from);
-  fake_write (__func__, type, x, count_of (x_desc), to);
-  return CUDNN_STATUS_SUCCESS;
+  return run (__func__, handle, FAKE_CONVOLVE_DATA, x_desc, x, y_desc, y, weights_desc, weights, workspace,
+      workspace_size);
 }
 
 cudnnStatus_t
@@ -315,20 +295,8 @@ cudnnConvolutionBackwardFilter (cudnnHandle_t handle, const void *alpha, const c
     const cudnnConvolutionDescriptor_t convolution, cudnnConvolutionBwdFilterAlgo_t algorithm, void *workspace,
     size_t workspace_size, const void *beta, const cudnnFilterDescriptor_t weights_desc, void *weights)
 {
-  const FakeType type = fake_cudnn_type (x_desc->type);
-  const gsize count = (gsize) 9 * weights_desc->n * weights_desc->channels;
-  g_autofree float *from = NULL, *by = NULL, *to = g_new (float, count);
-  FakeConvolution shape;
-  cudnnStatus_t status;
-
-  (void) handle, (void) alpha, (void) beta, (void) convolution, (void) algorithm;
+  (void) alpha, (void) beta, (void) convolution, (void) algorithm;
   FAKE_CUDNN_CALL (TRUE);
-  status = run (__func__, &shape, x_desc, y_desc, weights_desc, workspace, workspace_size);
-  if (status != CUDNN_STATUS_SUCCESS)
-    return status;
-  from = fake_read (__func__, type, x, count_of (x_desc));
-  by = fake_read (__func__, type, y, count_of (y_desc));
-  fake_convolve_weights (&shape, from, to, by);
-  fake_write (__func__, type, weights, count, to);
-  return CUDNN_STATUS_SUCCESS;
+  return run (__func__, handle, FAKE_CONVOLVE_WEIGHTS, x_desc, x, y_desc, y, weights_desc, weights, workspace,
+      workspace_size);
 }

@@ -2,6 +2,7 @@
  * interpret them.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fake-cuda.h"
 #include "fake-cudnn.h"
 
 #include <stdbool.h>
@@ -230,12 +231,6 @@ size (const Descriptor *tensor, int dimension)
   return integer (tensor, CUDNN_ATTR_TENSOR_DIMENSIONS, dimension);
 }
 
-static gsize
-count_of (const Descriptor *tensor)
-{
-  return size (tensor, 0) * size (tensor, 1) * size (tensor, 2) * size (tensor, 3);
-}
-
 static gboolean
 is_virtual (const Descriptor *tensor)
 {
@@ -458,64 +453,43 @@ data_of (const Descriptor *pack, const Descriptor *tensor)
   fake_fatal ("cudnnBackendExecute", "a tensor without data");
 }
 
-static float *
-read_tensor (const Descriptor *plan, const Descriptor *pack, const Descriptor *tensor)
+static FakeTensor
+tensor_of (const Descriptor *pack, const Descriptor *tensor)
 {
-  const gsize count = count_of (tensor);
-  float *values = fake_read ("cudnnBackendExecute", type_of (tensor), data_of (pack, tensor), count);
-
-  for (gsize i = 0; plan->engine == ENGINE_TF32 && i < count; i++)
-    values[i] = fake_tf32 (values[i]);
-  return values;
-}
-
-static float *
-run_convolution (const Descriptor *plan, const Descriptor *pack, const Descriptor *operation)
-{
-  const Parts p = parts_of (operation);
-  const FakeConvolution shape = { size (p.x, 0), size (p.x, 1), size (p.y, 1), size (p.x, 2), size (p.x, 3) };
-  float *result = g_new (float, count_of (p.result));
-  g_autofree float *x = NULL, *weights = NULL, *y = NULL;
-
-  if (p.result != p.x)
-    x = read_tensor (plan, pack, p.x);
-  if (p.result != p.weights)
-    weights = read_tensor (plan, pack, p.weights);
-  if (p.result != p.y)
-    y = read_tensor (plan, pack, p.y);
-  if (p.result == p.y)
-    fake_convolve (&shape, x, weights, result);
-  else if (p.result == p.x)
-    fake_convolve_data (&shape, result, weights, y);
-  else
-    fake_convolve_weights (&shape, x, result, y);
-  return result;
+  return (FakeTensor){ type_of (tensor), data_of (pack, tensor) };
 }
 
 static void
-run_pointwise (const Descriptor *pack, const Descriptor *operation, float *values)
+describe_convolution (const Descriptor *pack, const Descriptor *operation, FakeRun *run)
+{
+  const Parts p = parts_of (operation);
+
+  run->shape = (FakeConvolution){ size (p.x, 0), size (p.x, 1), size (p.y, 1), size (p.x, 2), size (p.x, 3) };
+  run->kind = p.result == p.y ? FAKE_CONVOLVE : p.result == p.x ? FAKE_CONVOLVE_DATA : FAKE_CONVOLVE_WEIGHTS;
+  if (p.result != p.x)
+    run->x = tensor_of (pack, p.x);
+  if (p.result != p.weights)
+    run->weights = tensor_of (pack, p.weights);
+  if (p.result != p.y)
+    run->y = tensor_of (pack, p.y);
+}
+
+static void
+describe_step (const Descriptor *pack, const Descriptor *operation, FakeRun *run)
 {
   const Descriptor *how = pointer (operation, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, 0);
-  const Descriptor *x = pointer (operation, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, 0);
   const Descriptor *b = pointer (operation, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, 0);
-  const gsize count = count_of (x), channels = size (x, 1);
-  g_autofree float *vector
-      = b ? fake_read ("cudnnBackendExecute", type_of (b), data_of (pack, b), channels) : NULL;
+  const int mode = number (how, CUDNN_ATTR_POINTWISE_MODE);
 
-  for (gsize i = 0; i < count; i++)
-    switch (number (how, CUDNN_ATTR_POINTWISE_MODE)) {
-    case CUDNN_POINTWISE_ADD:
-      values[i] += vector[i % channels];
-      break;
-    case CUDNN_POINTWISE_MUL:
-      values[i] *= vector[i % channels];
-      break;
-    case CUDNN_POINTWISE_RELU_FWD:
-      values[i] = values[i] < 0 ? 0 : values[i];
-      break;
-    default:
-      fake_fatal ("cudnnBackendExecute", "a pointwise operation that is not emulated");
-    }
+  if ((mode != CUDNN_POINTWISE_ADD && mode != CUDNN_POINTWISE_MUL && mode != CUDNN_POINTWISE_RELU_FWD)
+      || run->n_steps == FAKE_STEPS_MAX)
+    fake_fatal ("cudnnBackendExecute", "a pointwise operation that is not emulated");
+  run->steps[run->n_steps].mode = mode == CUDNN_POINTWISE_ADD   ? FAKE_ADD
+                                  : mode == CUDNN_POINTWISE_MUL ? FAKE_MULTIPLY
+                                                                : FAKE_RELU;
+  if (b)
+    run->steps[run->n_steps].vector = tensor_of (pack, b);
+  run->n_steps++;
 }
 
 cudnnStatus_t
@@ -523,27 +497,28 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan_data,
     cudnnBackendDescriptor_t pack_data)
 {
   const Descriptor *plan = plan_data, *pack = pack_data, *graph = plan->graph, *operation, *last;
+  FakeRun run = { .call = __func__, .workspace_size = WORKSPACE };
   gint64 count;
-  g_autofree float *values = NULL;
-  void *workspace = pointer (pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, 0);
 
-  (void) handle;
   FAKE_CUDNN_CALL (TRUE);
   if (!plan->finalised || !pack->finalised)
     return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
   if (plan->engine == ENGINE_UNSTEADY)
     fake_fatal (__func__, "an engine that adds in any order");
-  fake_check_range (__func__, workspace, WORKSPACE);
-  memset (workspace, 0xff, WORKSPACE);
+  if (fake_refuses (FAKE_NO_CAPTURED_PLANS) && fake_break_capture ())
+    return CUDNN_STATUS_EXECUTION_FAILED;
+  run.workspace = pointer (pack, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, 0);
+  run.tf32 = plan->engine == ENGINE_TF32;
   count = find (graph, CUDNN_ATTR_OPERATIONGRAPH_OPS)->count;
   operation = pointer (graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, 0);
   last = parts_of (operation).result;
-  values = run_convolution (plan, pack, operation);
+  describe_convolution (pack, operation, &run);
   for (gint64 i = 1; i < count; i++) {
     operation = pointer (graph, CUDNN_ATTR_OPERATIONGRAPH_OPS, i);
-    run_pointwise (pack, operation, values);
+    describe_step (pack, operation, &run);
     last = pointer (operation, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, 0);
   }
-  fake_write (__func__, type_of (last), data_of (pack, last), count_of (last), values);
+  run.result = tensor_of (pack, last);
+  fake_enqueue (handle->stream, fake_run, g_memdup2 (&run, sizeof run));
   return CUDNN_STATUS_SUCCESS;
 }

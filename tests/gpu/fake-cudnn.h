@@ -8,6 +8,11 @@
 
 #include <cudnn.h>
 
+struct cudnnContext
+{
+  cudaStream_t stream;
+};
+
 cudnnStatus_t fake_cudnn_failure (gboolean allocates);
 /* A call that frees: it does so even where it fails. */
 cudnnStatus_t fake_cudnn_release (const char *name, void *object);

@@ -55,6 +55,20 @@ leave (void)
     stack[depth - 1] = NULL;
 }
 
+static void
+push (gpointer context)
+{
+  if (depth == DEPTH)
+    fatal ("a stand-in", "too many contexts");
+  stack[depth++] = context;
+}
+
+static void
+pop (void)
+{
+  depth--;
+}
+
 static gboolean
 holds (gconstpointer data, gsize size)
 {
@@ -111,7 +125,7 @@ fail_allocations (gboolean fail)
 
 extern EXPORT const FakeDriver du_fake_driver;
 
-const FakeDriver du_fake_driver = { get_current, leave, holds, count, left, get_copies, fail_allocations };
+const FakeDriver du_fake_driver = { get_current, leave, push, pop, holds, count, left, get_copies, fail_allocations };
 
 /* ---- devices and contexts -------------------------------------------------------------------------------- */
 

@@ -15,6 +15,9 @@ typedef struct
   gpointer (*current) (void);
   /* Makes none current, as libcudart does when it makes the primary one current. */
   void (*leave) (void);
+  /* Another context for a while, or none, and back. */
+  void (*push) (gpointer context);
+  void (*pop) (void);
   /* Whether a range is within one piece of the current context's memory. */
   gboolean (*holds) (gconstpointer data, gsize size);
   /* More or fewer of libcudart's things in a context, which is not to be destroyed before they are. NULL is allowed. */

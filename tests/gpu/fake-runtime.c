@@ -1,12 +1,9 @@
-/* libcudart's part of the stand-in, and what its parts share.
+/* libcudart's devices, errors and memory, and what the stand-in's parts share.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "fake.h"
-
+#include "fake-cuda.h"
 #include "fake-driver.h"
-#include "half.h"
 
-#include <cuda_runtime_api.h>
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +20,7 @@ static struct
   guint refused;
   GHashTable *objects; /* -> their contexts */
   GHashTable *pieces;  /* of device memory -> Piece */
+  GHashTable *pinned;  /* of the host's, likewise */
 } fake = { .devices = 1, .memory_limit = G_MAXSIZE };
 
 typedef struct
@@ -30,6 +28,22 @@ typedef struct
   gsize size;
   gpointer context;
 } Piece;
+
+FakeCounts fake_counts;
+
+static GRecMutex lock;
+
+void
+fake_lock (void)
+{
+  g_rec_mutex_lock (&lock);
+}
+
+void
+fake_unlock (void)
+{
+  g_rec_mutex_unlock (&lock);
+}
 
 void
 fake_fatal (const char *call, const char *problem)
@@ -40,13 +54,16 @@ fake_fatal (const char *call, const char *problem)
 gboolean
 fake_host_call (const char *name)
 {
+  gboolean fails;
+
+  fake_lock ();
   if (fake.lost)
     fake_fatal (name, "called after the device was lost");
-  fake.calls++;
-  if (fake.calls != fake.fail_at)
-    return FALSE;
-  g_debug ("%s is the call to fail", name);
-  return TRUE;
+  fails = ++fake.calls == fake.fail_at;
+  fake_unlock ();
+  if (fails)
+    g_debug ("%s is the call to fail", name);
+  return fails;
 }
 
 gboolean
@@ -54,7 +71,8 @@ fake_call (const char *name)
 {
   gboolean fails = fake_host_call (name);
 
-  fake.lost = fake.lost || (fails && fake.how == FAKE_STICKY);
+  if (fails && fake.how == FAKE_STICKY)
+    fake.lost = TRUE;
   return fails;
 }
 
@@ -97,8 +115,8 @@ find_driver (void)
 }
 
 /* The thread's; NULL: the primary one. */
-static gpointer
-current_context (void)
+gpointer
+fake_context (void)
 {
   const FakeDriver *driver = find_driver ();
 
@@ -115,9 +133,23 @@ count_in_context (gpointer context, int change)
 static void
 leave_context (gpointer context)
 {
-  if (context != current_context ())
+  if (context != fake_context ())
     fake_fatal ("a free", "in another context than it was made in");
   count_in_context (context, -1);
+}
+
+void
+fake_enter_context (gpointer context)
+{
+  if (find_driver ())
+    find_driver ()->push (context);
+}
+
+void
+fake_leave_context (void)
+{
+  if (find_driver ())
+    find_driver ()->pop ();
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
@@ -125,32 +157,61 @@ leave_context (gpointer context)
 gpointer
 fake_new (gsize size)
 {
-  gpointer object = calloc (1, size), context = current_context ();
+  gpointer object = calloc (1, size), context = fake_context ();
 
+  fake_lock ();
   if (!fake.objects)
     fake.objects = g_hash_table_new (NULL, NULL);
   g_hash_table_insert (fake.objects, object, context);
   count_in_context (context, 1);
+  fake_unlock ();
   return object;
+}
+
+static gpointer
+new_piece (GHashTable **pieces, gsize size)
+{
+  const Piece piece = { size, fake_context () };
+  gpointer data = NULL;
+
+  if (posix_memalign (&data, 256, size) != 0)
+    return NULL;
+  memset (data, 0xff, size); /* NaN in all types */
+  if (!*pieces)
+    *pieces = g_hash_table_new_full (NULL, NULL, NULL, g_free);
+  g_hash_table_insert (*pieces, data, g_memdup2 (&piece, sizeof piece));
+  count_in_context (piece.context, 1);
+  return data;
+}
+
+/* Bytes of a piece that there was; 0: there was none. */
+static gsize
+forget_piece (GHashTable *pieces, gpointer data)
+{
+  const Piece *piece = pieces ? g_hash_table_lookup (pieces, data) : NULL;
+  const gsize size = piece ? piece->size : 0;
+
+  if (!piece)
+    return 0;
+  leave_context (piece->context);
+  g_hash_table_remove (pieces, data);
+  return size;
 }
 
 void
 fake_free (gpointer data)
 {
   gpointer context;
-  Piece *piece;
+  gsize size;
 
-  if (fake.objects && g_hash_table_steal_extended (fake.objects, data, NULL, &context)) {
+  fake_lock ();
+  if (fake.objects && g_hash_table_steal_extended (fake.objects, data, NULL, &context))
     leave_context (context);
-    g_free (data);
-    return;
-  }
-  piece = fake.pieces ? g_hash_table_lookup (fake.pieces, data) : NULL;
-  if (!piece)
+  else if ((size = forget_piece (fake.pieces, data)))
+    fake.memory -= size;
+  else if (!forget_piece (fake.pinned, data))
     fake_fatal ("a free", "of what was never there, or is gone already");
-  leave_context (piece->context);
-  fake.memory -= piece->size;
-  g_hash_table_remove (fake.pieces, data);
+  fake_unlock ();
   free (data);
 }
 
@@ -158,38 +219,49 @@ gpointer
 fake_allocate (gsize size)
 {
   gpointer data = NULL;
-  Piece piece = { size, current_context () };
 
-  if (size > fake.memory_limit - MIN (fake.memory, fake.memory_limit) || posix_memalign (&data, 256, size) != 0)
-    return NULL;
-  memset (data, 0xff, size); /* NaN in all types */
-  if (!fake.pieces)
-    fake.pieces = g_hash_table_new_full (NULL, NULL, NULL, g_free);
-  g_hash_table_insert (fake.pieces, data, g_memdup2 (&piece, sizeof piece));
-  count_in_context (piece.context, 1);
-  fake.memory += size;
+  fake_lock ();
+  if (size <= fake.memory_limit - MIN (fake.memory, fake.memory_limit))
+    data = new_piece (&fake.pieces, size);
+  if (data)
+    fake.memory += size;
+  fake_unlock ();
   return data;
+}
+
+static gboolean
+is_within (GHashTable *pieces, const void *data, gsize size)
+{
+  const gpointer context = fake_context ();
+  GHashTableIter iter;
+  gpointer key, value;
+  gboolean found = FALSE;
+
+  fake_lock ();
+  if (pieces) {
+    g_hash_table_iter_init (&iter, pieces);
+    while (!found && g_hash_table_iter_next (&iter, &key, &value)) {
+      const char *start = key, *at = data;
+      const Piece *piece = value;
+
+      found = piece->context == context && at >= start && at + size <= start + piece->size;
+    }
+  }
+  fake_unlock ();
+  return found;
 }
 
 void
 fake_check_range (const char *call, const void *data, gsize size)
 {
-  gpointer context = current_context ();
-  GHashTableIter iter;
-  gpointer key, value;
-
-  if (fake.pieces) {
-    g_hash_table_iter_init (&iter, fake.pieces);
-    while (g_hash_table_iter_next (&iter, &key, &value)) {
-      const char *start = key, *at = data;
-      const Piece *piece = value;
-
-      if (piece->context == context && at >= start && at + size <= start + piece->size)
-        return;
-    }
-  }
-  if (!context || !find_driver ()->holds (data, size))
+  if (!is_within (fake.pieces, data, size) && (!fake_context () || !find_driver ()->holds (data, size)))
     fake_fatal (call, "a range that is not within one piece of the context's memory");
+}
+
+gboolean
+fake_is_pinned (const void *data, gsize size)
+{
+  return is_within (fake.pinned, data, size);
 }
 
 static cudaError_t last_error; /* of libcudart */
@@ -197,9 +269,11 @@ static cudaError_t last_error; /* of libcudart */
 static guint
 fake_reset (void)
 {
-  GHashTable **const tables[] = { &fake.objects, &fake.pieces };
+  GHashTable **const tables[] = { &fake.objects, &fake.pieces, &fake.pinned };
   guint count = 0;
 
+  fake_lock ();
+  fake_streams_reset ();
   for (guint i = 0; i < G_N_ELEMENTS (tables); i++)
     if (*tables[i]) {
       GHashTableIter iter;
@@ -218,6 +292,8 @@ fake_reset (void)
   fake.memory = 0;
   fake.memory_limit = G_MAXSIZE;
   fake.devices = 1;
+  fake_counts = (FakeCounts){ 0 };
+  fake_unlock ();
   return count;
 }
 
@@ -270,144 +346,41 @@ fake_legacy_runs (void)
   return fake.legacy_runs;
 }
 
+static void
+fake_count (FakeCounts *counts)
+{
+  fake_lock ();
+  *counts = fake_counts;
+  fake_unlock ();
+}
+
 extern EXPORT const FakeControl du_fake_control;
 
 const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_lost, fake_set_memory,
-  fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs };
-
-/* ---- numbers ----------------------------------------------------------------------------------------- */
-
-gsize
-fake_type_size (FakeType type)
-{
-  return type == FAKE_F32 ? 4 : 2;
-}
-
-float *
-fake_read (const char *call, FakeType type, const void *data, gsize count)
-{
-  float *values = g_new (float, count);
-  const guint16 *half = data;
-
-  fake_check_range (call, data, count * fake_type_size (type));
-  if (type == FAKE_F32)
-    memcpy (values, data, count * sizeof *values);
-  for (gsize i = 0; i < count && type != FAKE_F32; i++)
-    values[i] = type == FAKE_F16 ? du_f16_to_float (half[i]) : du_bf16_to_float (half[i]);
-  return values;
-}
-
-void
-fake_write (const char *call, FakeType type, void *data, gsize count, const float *values)
-{
-  guint16 *half = data;
-
-  fake_check_range (call, data, count * fake_type_size (type));
-  if (type == FAKE_F32)
-    memcpy (data, values, count * sizeof *values);
-  for (gsize i = 0; i < count && type != FAKE_F32; i++)
-    half[i] = type == FAKE_F16 ? du_f16_from_float (values[i]) : du_bf16_from_float (values[i]);
-}
-
-/* Ten bits behind the point, ties to even. */
-float
-fake_tf32 (float value)
-{
-  DuFloatBits x = { .value = value };
-
-  x.bits = (x.bits + 0xfff + (x.bits >> 13 & 1)) & ~0x1fffu;
-  return x.value;
-}
-
-static float
-dot (const float *a, const float *b, gint64 count)
-{
-  float sum = 0;
-
-#pragma omp simd reduction(+ : sum)
-  for (gint64 i = 0; i < count; i++)
-    sum += a[i] * b[i];
-  return sum;
-}
-
-void
-fake_convolve (const FakeConvolution *s, const float *x, const float *weights, float *y)
-{
-  for (gint64 line = 0; line < s->n * s->height; line++)
-    for (gint64 column = 0; column < s->width; column++)
-      for (gint64 o = 0; o < s->out; o++) {
-        float sum = 0;
-
-        for (int tap = 0; tap < 9; tap++) {
-          gint64 v = line % s->height + tap / 3 - 1, u = column + tap % 3 - 1;
-
-          if (v >= 0 && v < s->height && u >= 0 && u < s->width)
-            sum += dot (x + ((line + tap / 3 - 1) * s->width + u) * s->in, weights + (o * 9 + tap) * s->in,
-                s->in);
-        }
-        y[(line * s->width + column) * s->out + o] = sum;
-      }
-}
-
-void
-fake_convolve_data (const FakeConvolution *s, float *x, const float *weights, const float *y)
-{
-  const FakeConvolution turned = { s->n, s->out, s->in, s->height, s->width };
-  g_autofree float *transposed = g_new (float, 9 * s->in * s->out);
-
-  for (gint64 o = 0; o < s->out; o++)
-    for (int tap = 0; tap < 9; tap++)
-      for (gint64 i = 0; i < s->in; i++)
-        transposed[(i * 9 + 8 - tap) * s->out + o] = weights[(o * 9 + tap) * s->in + i];
-  fake_convolve (&turned, y, transposed, x);
-}
-
-void
-fake_convolve_weights (const FakeConvolution *s, const float *x, float *weights, const float *y)
-{
-  memset (weights, 0, 9 * s->in * s->out * sizeof *weights);
-  for (gint64 line = 0; line < s->n * s->height; line++)
-    for (gint64 column = 0; column < s->width; column++)
-      for (int tap = 0; tap < 9; tap++) {
-        gint64 v = line % s->height + tap / 3 - 1, u = column + tap % 3 - 1;
-        const float *from = x + ((line + tap / 3 - 1) * s->width + u) * s->in;
-
-        if (v < 0 || v >= s->height || u < 0 || u >= s->width)
-          continue;
-        for (gint64 o = 0; o < s->out; o++) {
-          const float factor = y[(line * s->width + column) * s->out + o];
-          float *to = weights + (o * 9 + tap) * s->in;
-
-#pragma omp simd
-          for (gint64 i = 0; i < s->in; i++)
-            to[i] += factor * from[i];
-        }
-      }
-}
+  fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs, fake_streams_set_order, fake_count };
 
 /* ---- libcudart --------------------------------------------------------------------------------------- */
 
-static cudaError_t
-cuda_failure (gboolean allocates)
+cudaError_t
+fake_cuda_error (cudaError_t error)
 {
-  last_error = fake.how == FAKE_STICKY                     ? cudaErrorLaunchFailure
-               : fake.how == FAKE_MEMORY && allocates ? cudaErrorMemoryAllocation
-                                                           : cudaErrorInvalidValue;
-  return last_error;
+  return last_error = error;
 }
 
-#define CALL(allocates) \
-  do { \
-    if (fake_call (__func__)) \
-      return cuda_failure (allocates); \
-  } while (0)
+cudaError_t
+fake_cuda_failure (gboolean allocates)
+{
+  return fake_cuda_error (fake.how == FAKE_STICKY                ? cudaErrorLaunchFailure
+                          : fake.how == FAKE_MEMORY && allocates ? cudaErrorMemoryAllocation
+                                                                 : cudaErrorInvalidValue);
+}
 
 cudaError_t
 cudaGetLastError (void)
 {
   cudaError_t error = last_error;
 
-  CALL (FALSE);
+  FAKE_CUDA_CALL (FALSE);
   last_error = cudaSuccess;
   return error;
 }
@@ -430,9 +403,9 @@ cudaGetErrorString (cudaError_t error)
 cudaError_t
 cudaGetDeviceCount (int *count)
 {
-  CALL (FALSE);
+  FAKE_CUDA_CALL (FALSE);
   if (fake.devices < 0)
-    return last_error = cudaErrorInsufficientDriver;
+    return fake_cuda_error (cudaErrorInsufficientDriver);
   *count = fake.devices;
   return cudaSuccess;
 }
@@ -440,9 +413,9 @@ cudaGetDeviceCount (int *count)
 cudaError_t
 cudaSetDevice (int device)
 {
-  CALL (FALSE);
+  FAKE_CUDA_CALL (FALSE);
   if (device < 0 || device >= fake.devices)
-    return last_error = cudaErrorInvalidDevice;
+    return fake_cuda_error (cudaErrorInvalidDevice);
   if (find_driver ())
     find_driver ()->leave ();
   return cudaSuccess;
@@ -452,7 +425,7 @@ cudaError_t
 cudaGetDeviceProperties (struct cudaDeviceProp *properties, int device)
 {
   (void) device;
-  CALL (FALSE);
+  FAKE_CUDA_CALL (FALSE);
   memset (properties, 0, sizeof *properties);
   /* A new one after each reset, for which nothing is known yet. */
   g_snprintf (properties->name, sizeof properties->name, "emulated GPU %u", fake.resets);
@@ -463,134 +436,65 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int device)
 cudaError_t
 cudaMemGetInfo (size_t *available, size_t *all)
 {
-  CALL (FALSE);
+  FAKE_CUDA_CALL (FALSE);
   *available = fake.memory_limit - fake.memory;
   *all = fake.memory_limit;
   return cudaSuccess;
 }
 
+static void
+count_allocation (void)
+{
+  fake_lock ();
+  fake_counts.allocations++;
+  fake_unlock ();
+}
+
 cudaError_t
 cudaMalloc (void **memory, size_t size)
 {
-  CALL (TRUE);
+  FAKE_CUDA_UNSAFE_CALL (TRUE);
+  count_allocation ();
   *memory = fake_allocate (size);
-  return *memory ? cudaSuccess : (last_error = cudaErrorMemoryAllocation);
+  return *memory ? cudaSuccess : fake_cuda_error (cudaErrorMemoryAllocation);
+}
+
+cudaError_t
+cudaHostAlloc (void **memory, size_t size, unsigned flags)
+{
+  (void) flags;
+  FAKE_CUDA_UNSAFE_CALL (TRUE);
+  count_allocation ();
+  fake_lock ();
+  *memory = new_piece (&fake.pinned, size);
+  fake_unlock ();
+  return *memory ? cudaSuccess : fake_cuda_error (cudaErrorMemoryAllocation);
+}
+
+/* Work that may use the memory ends first. */
+static cudaError_t
+release (const char *call, void *memory)
+{
+  gboolean fails = fake_call (call);
+
+  if (!memory || fake.lost)
+    return fails ? fake_cuda_failure (FALSE) : cudaSuccess;
+  count_allocation ();
+  if (fake_break_capture ())
+    return fake_cuda_error (cudaErrorStreamCaptureUnsupported);
+  fake_streams_finish ();
+  fake_free (memory);
+  return fails ? fake_cuda_failure (FALSE) : cudaSuccess;
 }
 
 cudaError_t
 cudaFree (void *memory)
 {
-  gboolean fails = fake_call (__func__);
-
-  if (memory && !fake.lost)
-    fake_free (memory);
-  return fails ? cuda_failure (FALSE) : cudaSuccess;
+  return release (__func__, memory);
 }
 
 cudaError_t
-cudaMemcpyAsync (void *to, const void *from, size_t size, enum cudaMemcpyKind kind, cudaStream_t stream)
+cudaFreeHost (void *memory)
 {
-  (void) stream;
-  CALL (FALSE);
-  if (kind != cudaMemcpyHostToDevice)
-    fake_check_range (__func__, from, size);
-  if (kind != cudaMemcpyDeviceToHost)
-    fake_check_range (__func__, to, size);
-  memcpy (to, from, size);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaMemcpy2DAsync (void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width, size_t height,
-    enum cudaMemcpyKind kind, cudaStream_t stream)
-{
-  (void) stream;
-  CALL (FALSE);
-  if (width > to_pitch || width > from_pitch)
-    return last_error = cudaErrorInvalidPitchValue;
-  if (kind != cudaMemcpyHostToDevice)
-    fake_check_range (__func__, from, (height - 1) * from_pitch + width);
-  if (kind != cudaMemcpyDeviceToHost)
-    fake_check_range (__func__, to, (height - 1) * to_pitch + width);
-  for (size_t line = 0; line < height; line++)
-    memcpy ((char *) to + line * to_pitch, (const char *) from + line * from_pitch, width);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaMemsetAsync (void *to, int value, size_t size, cudaStream_t stream)
-{
-  (void) stream;
-  CALL (FALSE);
-  fake_check_range (__func__, to, size);
-  memset (to, value, size);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaStreamCreateWithFlags (cudaStream_t *stream, unsigned flags)
-{
-  (void) flags;
-  CALL (TRUE);
-  *stream = fake_new (1);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaStreamDestroy (cudaStream_t stream)
-{
-  gboolean fails = fake_call (__func__);
-
-  fake_free (stream);
-  return fails ? cuda_failure (FALSE) : cudaSuccess;
-}
-
-cudaError_t
-cudaStreamSynchronize (cudaStream_t stream)
-{
-  (void) stream;
-  CALL (FALSE);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaEventCreate (cudaEvent_t *event)
-{
-  CALL (TRUE);
-  *event = fake_new (1);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaEventDestroy (cudaEvent_t event)
-{
-  gboolean fails = fake_call (__func__);
-
-  fake_free (event);
-  return fails ? cuda_failure (FALSE) : cudaSuccess;
-}
-
-cudaError_t
-cudaEventRecord (cudaEvent_t event, cudaStream_t stream)
-{
-  (void) event, (void) stream;
-  CALL (FALSE);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaEventSynchronize (cudaEvent_t event)
-{
-  (void) event;
-  CALL (FALSE);
-  return cudaSuccess;
-}
-
-cudaError_t
-cudaEventElapsedTime (float *milliseconds, cudaEvent_t start, cudaEvent_t stop)
-{
-  (void) start, (void) stop;
-  CALL (FALSE);
-  *milliseconds = 1;
-  return cudaSuccess;
+  return release (__func__, memory);
 }

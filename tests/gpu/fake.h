@@ -1,6 +1,6 @@
-/* A stand-in for libcudart, cuDNN and cuBLASLt on a machine without a GPU: device memory is the host's, and all
- * work is done by plain loops before the call returns. It checks what it is handed more strictly than the
- * libraries do, and shows nothing of what a GPU would make of it: speed, real rounding, real support.
+/* A stand-in for libcudart, cuDNN and cuBLASLt on a machine without a GPU: device memory is the host's, and work
+ * is done by plain loops, when the order of FakeOrder has it be done. It checks what it is handed more strictly
+ * than the libraries do, and shows nothing of what a GPU would make of it: speed, real rounding, real support.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_TESTS_FAKE_H
@@ -22,7 +22,27 @@ enum
   FAKE_NO_WIDE_GRADIENT = 2, /* float32 gradients of weights from narrower types */
   FAKE_NO_PLANS = 4,
   FAKE_NO_AFFINE = 8, /* scale and shift */
+  FAKE_NO_CAPTURE = 16, /* of streams into graphs */
+  FAKE_NO_CAPTURED_PLANS = 32, /* a plan that runs breaks the capture */
 };
+
+/* When work on streams is done: what streams and events allow, and a GPU might do. */
+typedef enum
+{
+  FAKE_LATE,         /* not before somebody waits for it, and then nothing else */
+  FAKE_OTHERS_FIRST, /* when somebody waits for a stream, all that other streams can do comes first */
+  FAKE_RANDOM,       /* now and then, here and there */
+  FAKE_AT_ONCE,
+  FAKE_N_ORDERS,
+} FakeOrder;
+
+/* Of calls since reset. */
+typedef struct
+{
+  guint waits;       /* for the device: synchronisations, and copies of memory that is not pinned */
+  guint allocations; /* and frees: of memory, streams, events, graphs */
+  guint captures, replays; /* of graphs */
+} FakeCounts;
 
 /* The module's symbol du_fake_control, for the test. */
 typedef struct
@@ -37,6 +57,8 @@ typedef struct
   void (*set_devices) (int count);    /* 1 at first; -1 = no driver */
   void (*refuse) (guint what);
   guint (*legacy_runs) (void);        /* since reset */
+  void (*set_order) (FakeOrder order); /* FAKE_LATE at first; a reset leaves it as it is */
+  void (*count) (FakeCounts *counts);
 } FakeControl;
 
 /* ---- within the stand-in ----------------------------------------------------------------------------- */
@@ -54,6 +76,10 @@ gboolean fake_host_call (const char *name); /* the same, but the device is not l
 FakeFailure fake_failure (void);
 gboolean fake_refuses (guint what);
 void fake_count_legacy (void);
+extern FakeCounts fake_counts; /* the lock is held */
+/* Around all that threads share; may be taken again by the thread that has it. */
+void fake_lock (void);
+void fake_unlock (void);
 
 /* An object that a close must not leave behind; zeroed. */
 gpointer fake_new (gsize size);
@@ -75,8 +101,57 @@ typedef struct
   gint64 n, in, out, height, width;
 } FakeConvolution;
 
-void fake_convolve (const FakeConvolution *shape, const float *x, const float *weights, float *y);
-void fake_convolve_data (const FakeConvolution *shape, float *x, const float *weights, const float *y);
-void fake_convolve_weights (const FakeConvolution *shape, const float *x, float *weights, const float *y);
+typedef enum
+{
+  FAKE_CONVOLVE, /* y of x and weights */
+  FAKE_CONVOLVE_DATA,
+  FAKE_CONVOLVE_WEIGHTS,
+} FakeConvolutionKind;
+
+typedef struct
+{
+  FakeType type;
+  void *data;
+} FakeTensor;
+
+typedef enum
+{
+  FAKE_ADD,
+  FAKE_MULTIPLY,
+  FAKE_RELU,
+} FakeStepMode;
+
+enum
+{
+  FAKE_STEPS_MAX = 4,
+};
+
+/* A convolution and what follows it, with all that it needs to run later. */
+typedef struct
+{
+  const char *call;
+  FakeConvolution shape;
+  FakeConvolutionKind kind;
+  FakeTensor x, weights, y; /* the kind's result is not read */
+  FakeTensor result;        /* behind all steps */
+  gboolean tf32;
+  void *workspace; /* overwritten */
+  gsize workspace_size;
+  guint n_steps;
+  struct
+  {
+    FakeStepMode mode;
+    FakeTensor vector; /* a value per channel of the result */
+  } steps[FAKE_STEPS_MAX];
+} FakeRun;
+
+void fake_run (gpointer run); /* a FakeRun */
+
+/* ---- streams ------------------------------------------------------------------------------------------- */
+
+typedef struct CUstream_st FakeStream; /* cudaStream_t's */
+
+/* Puts work on a stream; data: g_free() takes it when it is done, or its graph gone. */
+void fake_enqueue (FakeStream *stream, void (*run) (gpointer data), gpointer data);
 
 #endif

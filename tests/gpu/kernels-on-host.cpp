@@ -10,3 +10,5 @@
 #include "../../net/cuda/sums.cu"
 #include "../../net/cuda/training.cu"
 #include "../../net/cuda/update.cu"
+
+void (*du_host_defer) (cudaStream_t stream, void (*run) (void *data), void *data);
