@@ -18,9 +18,10 @@ enum
   CLIP = 5,   /* frames */
   FIRST = 1,  /* that is taken */
   FRAMES = 4, /* that are taken */
+  LONG_CLIP = 50,
 };
 
-static char *base, *clip, *identity, *shift;
+static char *base, *clip, *long_clip, *identity, *shift;
 
 /* ---- material ------------------------------------------------------------------------------ */
 
@@ -40,7 +41,7 @@ draw (int frame, guint8 *rgb)
 
 /* YUV4MPEG2: what anybody can write. */
 static char *
-write_clip (const char *name)
+write_clip (const char *name, int frames)
 {
   g_autofree char *header = g_strdup_printf ("YUV4MPEG2 W%d H%d F25:1 Ip A1:1 C420mpeg2\n", WIDTH, HEIGHT);
   g_autoptr (GString) text = g_string_new (header);
@@ -49,7 +50,7 @@ write_clip (const char *name)
 
   yuv_info (HEIGHT, WIDTH, &info);
   g_assert_cmpuint (info.size, ==, SAMPLES / 2);
-  for (int i = 0; i < CLIP; i++) {
+  for (int i = 0; i < frames; i++) {
     guint8 rgb[SAMPLES], yuv[SAMPLES / 2];
 
     draw (i, rgb);
@@ -275,39 +276,39 @@ make_stream (const char *weights, const SynthKernel *kernel, const CodecOptions 
 }
 
 static double
-mean_psnr (guint8 a[FRAMES][SAMPLES], guint8 b[FRAMES][SAMPLES])
+mean_psnr (guint8 (*a)[SAMPLES], guint8 (*b)[SAMPLES], int n)
 {
   double sum = 0;
 
-  for (int i = 0; i < FRAMES; i++) {
+  for (int i = 0; i < n; i++) {
     double mse = 0;
 
     for (int s = 0; s < SAMPLES; s++)
       mse += (a[i][s] / 255.0 - b[i][s] / 255.0) * (a[i][s] / 255.0 - b[i][s] / 255.0) / SAMPLES;
     sum += -10 * log10 (mse);
   }
-  return sum / FRAMES;
+  return sum / n;
 }
 
 static double
-mean_ssim (guint8 a[FRAMES][SAMPLES], guint8 b[FRAMES][SAMPLES])
+mean_ssim (guint8 (*a)[SAMPLES], guint8 (*b)[SAMPLES], int n)
 {
   double sum = 0;
 
-  for (int i = 0; i < FRAMES; i++)
+  for (int i = 0; i < n; i++)
     sum += metrics_ssim8 (HEIGHT, WIDTH, a[i], b[i]);
-  return sum / FRAMES;
+  return sum / n;
 }
 
 static double
-flicker (guint8 a[FRAMES][SAMPLES], guint8 b[FRAMES][SAMPLES])
+flicker (guint8 (*a)[SAMPLES], guint8 (*b)[SAMPLES], int n)
 {
   double sum = 0;
 
-  for (int i = 1; i < FRAMES; i++)
+  for (int i = 1; i < n; i++)
     for (int s = 0; s < SAMPLES; s++)
       sum += fabs (((double) a[i][s] - a[i - 1][s]) - ((double) b[i][s] - b[i - 1][s]));
-  return sum / (FRAMES - 1) / SAMPLES;
+  return sum / (n - 1) / SAMPLES;
 }
 
 static void
@@ -317,50 +318,92 @@ assert_near (const char *what, double value, double want)
     g_error ("%s: %.9g, expected %.9g", what, value, want);
 }
 
+/* Row of the numbers of n frames, from the first on of those that were encoded. */
+static void
+check_numbers (const Csv *csv, guint row, Stream *stream, int first, int n)
+{
+  guint8(*before)[SAMPLES] = stream->before + first, (*after)[SAMPLES] = stream->after + first,
+  (*sharp)[SAMPLES] = stream->sharp + first;
+  double change = 0, shifts[3] = { 0 };
+
+  for (int i = 0; i < n; i++)
+    for (int s = 0; s < SAMPLES; s++) {
+      double difference = (double) after[i][s] - before[i][s];
+
+      change += fabs (difference) / (n * SAMPLES);
+      shifts[s % 3] += difference / (n * SAMPLES / 3);
+    }
+  g_test_message ("%d frames from %d on", n, first);
+  assert_near ("frames", number (csv, row, "frames"), n);
+  assert_near ("encoded", number (csv, row, "encoded"), FRAMES);
+  assert_near ("kernel", number (csv, row, "kernel"), 7);
+  assert_near ("sigma", number (csv, row, "sigma"), 1);
+  assert_near ("quality", number (csv, row, "quality"), 28);
+  assert_near ("PSNR before", number (csv, row, "psnr_before"), mean_psnr (before, sharp, n));
+  assert_near ("PSNR", number (csv, row, "psnr"), mean_psnr (after, sharp, n));
+  assert_near ("SSIM before", number (csv, row, "ssim_before"), mean_ssim (before, sharp, n));
+  assert_near ("SSIM", number (csv, row, "ssim"), mean_ssim (after, sharp, n));
+  assert_near ("flicker before", number (csv, row, "flicker_before"), flicker (before, sharp, n));
+  assert_near ("flicker", number (csv, row, "flicker"), flicker (after, sharp, n));
+  assert_near ("change", number (csv, row, "change"), change);
+  assert_near ("red", number (csv, row, "shift_r"), shifts[0]);
+  assert_near ("green", number (csv, row, "shift_g"), shifts[1]);
+  assert_near ("blue", number (csv, row, "shift_b"), shifts[2]);
+  assert_near ("bits", number (csv, row, "bits_per_pixel"), 8.0 * stream->bytes / (FRAMES * HEIGHT * WIDTH));
+  /* What the weights say. */
+  g_assert_cmpfloat (fabs (shifts[0] - 8), <, 1);
+  g_assert_cmpfloat (fabs (shifts[1]), <, 1);
+  g_assert_cmpfloat (fabs (shifts[2] + 8), <, 1);
+}
+
+/* Of all frames that are encoded, and of those in the middle. */
 static void
 test_numbers (void)
 {
   const SynthKernel kernel = { 7, 1 };
   const CodecOptions options = { .kind = CODEC_H264, .quality = 28 };
-  g_autofree char *out = folder ("numbers");
   g_autofree Stream *stream = NULL;
-  g_auto (Csv) csv = { 0 };
-  double change = 0, shifts[3] = { 0 };
 
   if (!have_codec (CODEC_H264))
     return;
   stream = make_stream (shift, &kernel, &options);
-  g_assert_cmpint (run (NULL, NULL, "%s -w %s -o %s --kernels=7:1 --crf=28 --frames=%d --first=%d", clip,
-                       shift, out, FRAMES, FIRST),
+  for (int n = FRAMES; n > 1; n /= 2) {
+    g_autofree char *out = folder ("numbers"), *measure = g_strdup_printf ("--measure=%d", n);
+    g_auto (Csv) csv = { 0 };
+
+    g_assert_cmpint (run (NULL, NULL, "%s -w %s -o %s --kernels=7:1 --crf=28 --frames=%d --first=%d %s", clip,
+                         shift, out, FRAMES, FIRST, n < FRAMES ? measure : ""),
+        ==, EXIT_DONE);
+    csv = read_csv (out);
+    g_assert_cmpuint (g_strv_length (csv.lines), ==, 2);
+    check_numbers (&csv, 1, stream, (FRAMES - n) / 2, n);
+  }
+}
+
+/* Long and short clips, as they are taken where nobody says how: the middle twelve of 48 frames. */
+static void
+test_defaults (void)
+{
+  static const struct
+  {
+    int measured, encoded;
+  } rows[] = { { CLIP, 0 }, { CLIP, CLIP }, { 12, 0 }, { 12, 48 } };
+  g_autofree char *out = folder ("defaults"), *said = NULL;
+  g_auto (Csv) csv = { 0 };
+
+  if (!have_codec (CODEC_JPEG))
+    return;
+  g_assert_cmpint (run (&said, NULL, "%s %s -w %s -o %s --kernels=none --encoder=jpeg --crf=none,50", clip,
+                       long_clip, identity, out),
       ==, EXIT_DONE);
   csv = read_csv (out);
-  g_assert_cmpuint (g_strv_length (csv.lines), ==, 2);
-  for (int i = 0; i < FRAMES; i++)
-    for (int s = 0; s < SAMPLES; s++) {
-      double difference = (double) stream->after[i][s] - stream->before[i][s];
-
-      change += fabs (difference) / (FRAMES * SAMPLES);
-      shifts[s % 3] += difference / (FRAMES * SAMPLES / 3);
-    }
-  assert_near ("frames", number (&csv, 1, "frames"), FRAMES);
-  assert_near ("kernel", number (&csv, 1, "kernel"), 7);
-  assert_near ("sigma", number (&csv, 1, "sigma"), 1);
-  assert_near ("quality", number (&csv, 1, "quality"), 28);
-  assert_near ("PSNR before", number (&csv, 1, "psnr_before"), mean_psnr (stream->before, stream->sharp));
-  assert_near ("PSNR", number (&csv, 1, "psnr"), mean_psnr (stream->after, stream->sharp));
-  assert_near ("SSIM before", number (&csv, 1, "ssim_before"), mean_ssim (stream->before, stream->sharp));
-  assert_near ("SSIM", number (&csv, 1, "ssim"), mean_ssim (stream->after, stream->sharp));
-  assert_near ("flicker before", number (&csv, 1, "flicker_before"), flicker (stream->before, stream->sharp));
-  assert_near ("flicker", number (&csv, 1, "flicker"), flicker (stream->after, stream->sharp));
-  assert_near ("change", number (&csv, 1, "change"), change);
-  assert_near ("red", number (&csv, 1, "shift_r"), shifts[0]);
-  assert_near ("green", number (&csv, 1, "shift_g"), shifts[1]);
-  assert_near ("blue", number (&csv, 1, "shift_b"), shifts[2]);
-  assert_near ("bits", number (&csv, 1, "bits_per_pixel"), 8.0 * stream->bytes / (FRAMES * HEIGHT * WIDTH));
-  /* What the weights say. */
-  g_assert_cmpfloat (fabs (shifts[0] - 8), <, 1);
-  g_assert_cmpfloat (fabs (shifts[1]), <, 1);
-  g_assert_cmpfloat (fabs (shifts[2] + 8), <, 1);
+  g_assert_cmpuint (g_strv_length (csv.lines), ==, 1 + G_N_ELEMENTS (rows));
+  for (guint r = 0; r < G_N_ELEMENTS (rows); r++) {
+    assert_near ("frames", number (&csv, r + 1, "frames"), rows[r].measured);
+    assert_near ("encoded", number (&csv, r + 1, "encoded"), rows[r].encoded);
+  }
+  g_assert_nonnull (strstr (said, "clip.y4m: has 5 frames"));
+  g_assert_null (strstr (said, "long.y4m: has"));
 }
 
 /* Rows of the table with a network that changes nothing; encoding is worse than none, a wide blur worse than
@@ -443,6 +486,7 @@ test_refused (void)
     { "--crf=51", NULL, EXIT_USAGE, "--crf=51: quality 51" },
     { "--crf=18,x", NULL, EXIT_USAGE, "'x' is neither" },
     { "--size=8x64", NULL, EXIT_USAGE, "--size=8x64" },
+    { "--measure=0", NULL, EXIT_USAGE, "--measure=0" },
     { "--all", NULL, EXIT_USAGE, "--all" },
     { "--first=100 --crf=none", NULL, EXIT_DATA, "--first" },
     { "--crf=none", bad, EXIT_DATA, "bad.mp4" },
@@ -486,10 +530,12 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   base = g_dir_make_tmp ("streams-XXXXXX", NULL);
   g_assert_true (g_getenv ("DEBLURUNET_TRAIN") && base && media_start (NULL));
-  clip = write_clip ("clip.y4m");
+  clip = write_clip ("clip.y4m", CLIP);
+  long_clip = write_clip ("long.y4m", LONG_CLIP);
   identity = write_weights ("identity.safetensors", nothing);
   shift = write_weights ("shift.safetensors", colours);
   g_test_add_func ("/streams/numbers", test_numbers);
+  g_test_add_func ("/streams/defaults", test_defaults);
   g_test_add_func ("/streams/identity", test_identity);
   g_test_add_func ("/streams/size", test_size);
   g_test_add_func ("/streams/refused", test_refused);
@@ -498,6 +544,7 @@ main (int argc, char **argv)
   remove_tree (base);
   g_free (base);
   g_free (clip);
+  g_free (long_clip);
   g_free (identity);
   g_free (shift);
   return failed;

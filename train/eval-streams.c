@@ -22,6 +22,7 @@ enum
   QUALITIES_MAX = 16,
   PICTURE_HEIGHT = 360, /* pixels: so much is kept of a frame's middle */
   PICTURE_WIDTH = 640,
+  MEASURED = 12,   /* frames, of those that --frames takes where it is not given */
   CHANGE_GAIN = 8, /* of the change in pictures of clips as they are */
 };
 
@@ -36,9 +37,9 @@ typedef struct
   double qualities[QUALITIES_MAX];
   guint n_qualities;
   MediaOptions media;
-  guint first, frames;
+  guint first, frames, measure;
   char **files, **names;
-  guint n_clips;
+  guint n_clips, *lengths; /* of each clip: frames that are taken */
   GArray *entries; /* of StreamEntry */
   Evaluation evaluation;
   Progress progress;
@@ -52,8 +53,9 @@ typedef struct
   StreamReport report; /* for names */
   guint clip, kernel, quality;
   Codec *codec;      /* NULL: not encoded */
-  GQueue sharp;      /* of those in the codec, I420 */
+  GQueue sharp;      /* of those in the codec that will be measured, I420 */
   const guint8 *yuv; /* the decoded frame in progress */
+  guint skipped, wanted; /* of the frames taken: those before the ones that are measured, and these */
   guint pushed, measured;
   gboolean enough;
   guint8 *last[3]; /* before, after and sharp of the frame before, RGB */
@@ -86,6 +88,7 @@ streams_clear (Streams *streams)
   g_clear_pointer (&streams->entries, g_array_unref);
   g_clear_pointer (&streams->files, g_strfreev);
   g_clear_pointer (&streams->names, g_strfreev);
+  g_clear_pointer (&streams->lengths, g_free);
   g_clear_pointer (&streams->kernels, g_free);
 }
 
@@ -133,7 +136,14 @@ draw_change (Triptych *triptych)
   }
 }
 
-/* Pictures of the middle frame, or of the first where the clip does not reach it. */
+/* Is the frame of this number one of those that are measured? */
+static gboolean
+is_measured (const Streams *streams, guint frame)
+{
+  return frame >= streams->skipped && frame - streams->skipped < streams->wanted;
+}
+
+/* Pictures of the middle frame. */
 static gboolean
 keep_pictures (Streams *streams, const EvaluateResult *result, GError **error)
 {
@@ -141,9 +151,8 @@ keep_pictures (Streams *streams, const EvaluateResult *result, GError **error)
   g_autofree char *what
       = stream_file_name (&streams->report, streams->clip, streams->kernel, streams->quality);
 
-  if (!streams->output || (streams->measured != 0 && streams->measured != streams->frames / 2))
+  if (!streams->output || streams->measured != streams->wanted / 2)
     return TRUE;
-  triptych_clear (&streams->triptych);
   if (!triptych_make (&streams->triptych, result, what, NULL, error))
     return FALSE;
   triptych_cut (&streams->triptych, PICTURE_HEIGHT, PICTURE_WIDTH);
@@ -193,18 +202,21 @@ take_decoded (guint frame, const guint8 *yuv, gpointer data, GError **error)
 {
   Streams *streams = data;
   gsize samples = (gsize) streams->height * streams->width * 3;
-  g_autofree guint8 *sharp = g_queue_pop_head (&streams->sharp);
-  g_autofree guint8 *before = g_try_malloc (samples), *truth = g_try_malloc (samples);
+  g_autofree guint8 *sharp = NULL, *before = NULL, *truth = NULL;
   char text[32];
 
-  (void) frame;
-  if (!before || !truth)
-    return out_of_memory (streams->height, streams->width, error);
-  if (!sharp) {
+  if (frame >= streams->pushed) {
     g_set_error (error, TRAIN_ERROR, EXIT_DATA, "the decoder gives more frames than the %u that went in",
         streams->pushed);
     return FALSE;
   }
+  if (!is_measured (streams, frame))
+    return TRUE;
+  sharp = g_queue_pop_head (&streams->sharp);
+  before = g_try_malloc (samples);
+  truth = g_try_malloc (samples);
+  if (!before || !truth)
+    return out_of_memory (streams->height, streams->width, error);
   streams->yuv = yuv;
   if (!yuv_to_rgb (&streams->info, yuv, streams->height, streams->width, before, error)
       || !yuv_to_rgb (&streams->info, sharp, streams->height, streams->width, truth, error)
@@ -250,6 +262,8 @@ take_frame (guint file, guint frame, int height, int width, const guint8 *rgb, g
 {
   Streams *streams = data;
   const SynthKernel *kernel = &streams->kernels[streams->kernel];
+  guint number = streams->pushed, last;
+  gboolean measured = is_measured (streams, number);
   g_autofree guint8 *blurred = NULL, *yuv = NULL, *sharp = NULL;
 
   (void) file;
@@ -263,20 +277,24 @@ take_frame (guint file, guint frame, int height, int width, const guint8 *rgb, g
         width, height, frame);
     return FALSE;
   }
-  blurred = g_try_malloc ((gsize) height * width * 3);
-  yuv = g_try_malloc (streams->info.size);
-  sharp = g_try_malloc (streams->info.size);
-  if (!blurred || !yuv || !sharp)
-    return out_of_memory (height, width, error);
-  synth_blur (kernel, height, width, rgb, blurred);
-  yuv_from_rgb (&streams->info, height, width, rgb, sharp);
-  yuv_from_rgb (&streams->info, height, width, blurred, yuv);
-  g_queue_push_tail (&streams->sharp, g_steal_pointer (&sharp));
   streams->pushed++;
-  if (!(streams->codec ? codec_push (streams->codec, yuv, error)
-                       : take_decoded (streams->measured, yuv, streams, error)))
-    return FALSE;
-  streams->enough = streams->pushed == streams->frames;
+  if (streams->codec || measured) {
+    blurred = g_try_malloc ((gsize) height * width * 3);
+    yuv = g_try_malloc (streams->info.size);
+    if (!blurred || !yuv || (measured && !(sharp = g_try_malloc (streams->info.size))))
+      return out_of_memory (height, width, error);
+    synth_blur (kernel, height, width, rgb, blurred);
+    yuv_from_rgb (&streams->info, height, width, blurred, yuv);
+    if (measured) {
+      yuv_from_rgb (&streams->info, height, width, rgb, sharp);
+      g_queue_push_tail (&streams->sharp, g_steal_pointer (&sharp));
+    }
+    if (!(streams->codec ? codec_push (streams->codec, yuv, error)
+                         : take_decoded (number, yuv, streams, error)))
+      return FALSE;
+  }
+  last = streams->codec ? streams->lengths[streams->clip] : streams->skipped + streams->wanted;
+  streams->enough = streams->pushed == last;
   if (streams->enough) /* ends the decoding */
     g_set_error (error, TRAIN_ERROR, EXIT_DONE, "enough");
   return !streams->enough;
@@ -291,9 +309,9 @@ save_entry (Streams *streams, GError **error)
     [STREAM_SSIM_BEFORE] = METRIC_SSIM_BLURRED,
     [STREAM_SSIM] = METRIC_SSIM,
   };
-  guint n = streams->measured;
-  double pixels = (double) n * streams->height * streams->width;
-  StreamEntry entry = { streams->clip, streams->kernel, streams->quality, n, { 0 }, NULL };
+  guint n = streams->measured, encoded = streams->codec ? streams->pushed : 0;
+  double pixels = (double) encoded * streams->height * streams->width;
+  StreamEntry entry = { streams->clip, streams->kernel, streams->quality, n, encoded, { 0 }, NULL };
 
   for (guint i = 0; i < G_N_ELEMENTS (metrics); i++)
     entry.value[i] = metrics_mean (&streams->metrics.all, metrics[i]);
@@ -330,6 +348,8 @@ run_sequence (Streams *streams, GError **error)
   gboolean ok;
 
   sequence_clear (streams);
+  streams->wanted = MIN (streams->measure, streams->lengths[streams->clip]);
+  streams->skipped = (streams->lengths[streams->clip] - streams->wanted) / 2;
   streams->pushed = streams->measured = 0;
   streams->bytes = 0;
   streams->enough = FALSE;
@@ -343,13 +363,13 @@ run_sequence (Streams *streams, GError **error)
     g_clear_error (&cause);
     ok = TRUE;
   }
-  if (ok && !streams->pushed) {
-    g_set_error (&cause, TRAIN_ERROR, EXIT_DATA, "it has no more than %u frames: give a smaller --first",
-        streams->first);
-    ok = FALSE;
-  }
   if (ok && streams->codec)
     ok = codec_finish (streams->codec, &streams->bytes, &cause);
+  if (ok && streams->measured < streams->wanted) {
+    g_set_error (&cause, TRAIN_ERROR, EXIT_DATA, "%u of its frames came to be measured, where %u were expected",
+        streams->measured, streams->wanted);
+    ok = FALSE;
+  }
   if (!ok)
     return clip_failed (streams, cause, error);
   return save_entry (streams, error);
@@ -431,20 +451,22 @@ read_size (Streams *streams, GError **error)
   return TRUE;
 }
 
-/* As MediaFunc: one frame is enough to know that a clip can be read. */
+/* As MediaFunc. */
 static gboolean
-look_at_frame (
+count_frame (
     guint file, guint frame, int height, int width, const guint8 *rgb, gpointer data, GError **error)
 {
-  gboolean *found = data;
+  Streams *streams = data;
+  guint *length = &streams->lengths[streams->clip];
 
-  (void) file, (void) frame, (void) height, (void) width, (void) rgb;
-  *found = TRUE;
-  g_set_error (error, TRAIN_ERROR, EXIT_DONE, "enough");
-  return FALSE;
+  (void) file, (void) height, (void) width, (void) rgb;
+  *length += frame >= streams->first;
+  if (*length == streams->frames)
+    g_set_error (error, TRAIN_ERROR, EXIT_DONE, "enough");
+  return *length < streams->frames;
 }
 
-/* Names of clips, and whether each can be read: before anything long begins. */
+/* Names of clips, and how many frames each has of those asked for: before anything long begins. */
 static gboolean
 open_clips (Streams *streams, GError **error)
 {
@@ -453,15 +475,24 @@ open_clips (Streams *streams, GError **error)
     return FALSE;
   streams->n_clips = g_strv_length (streams->files);
   streams->names = g_new0 (char *, streams->n_clips + 1);
+  streams->lengths = g_new0 (guint, streams->n_clips);
   for (; streams->clip < streams->n_clips; streams->clip++) {
+    const guint *length = &streams->lengths[streams->clip];
     GError *cause = NULL;
-    gboolean found = FALSE;
 
     streams->names[streams->clip] = g_path_get_basename (streams->files[streams->clip]);
-    media_decode (streams->files[streams->clip], 0, &streams->media, look_at_frame, &found, &cause);
-    if (!found)
+    if (!media_decode (streams->files[streams->clip], 0, &streams->media, count_frame, streams, &cause)
+        && *length < streams->frames)
       return clip_failed (streams, cause, error);
     g_clear_error (&cause);
+    if (!*length) {
+      g_set_error (&cause, TRAIN_ERROR, EXIT_DATA, "it has no more than %u frames: give a smaller --first",
+          streams->first);
+      return clip_failed (streams, cause, error);
+    }
+    if (*length < streams->frames && !settings_given (streams->settings, "frames"))
+      g_printerr ("warning: %s: has %u frames: as streams, so short ones come out worse than longer ones\n",
+          streams->files[streams->clip], *length);
   }
   if (streams->n_clips)
     return TRUE;
@@ -477,6 +508,10 @@ prepare (Streams *streams, GError **error)
   streams->output = settings_paths (settings, "output")[0];
   streams->first = (guint) settings_integer (settings, "first");
   streams->frames = (guint) settings_integer (settings, "frames");
+  if (settings_given (settings, "measure"))
+    streams->measure = (guint) settings_integer (settings, "measure");
+  else
+    streams->measure = settings_given (settings, "frames") ? streams->frames : MEASURED;
   streams->media = (MediaOptions){
     .fit = SYNTH_FIT_CROP,
     .every = (guint) settings_integer (settings, "every"),
@@ -500,6 +535,7 @@ eval_streams (const Settings *settings, DuSession *session, GError **error)
 {
   g_autoptr (GKeyFile) stored = g_key_file_new ();
   g_auto (Streams) streams = { .settings = settings, .session = session };
+  guint64 frames = 0;
 
   if (!prepare (&streams, error))
     return FALSE;
@@ -517,8 +553,9 @@ eval_streams (const Settings *settings, DuSession *session, GError **error)
     .session = session,
     .settings = stored,
   };
-  progress_begin (&streams.progress, 0,
-      (guint64) streams.n_clips * streams.n_kernels * streams.n_qualities * streams.frames, "streams");
+  for (guint i = 0; i < streams.n_clips; i++)
+    frames += MIN (streams.measure, streams.lengths[i]);
+  progress_begin (&streams.progress, 0, frames * streams.n_kernels * streams.n_qualities, "streams");
   for (streams.clip = 0; streams.clip < streams.n_clips; streams.clip++)
     for (streams.kernel = 0; streams.kernel < streams.n_kernels; streams.kernel++)
       for (streams.quality = 0; streams.quality < streams.n_qualities; streams.quality++)

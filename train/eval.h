@@ -26,8 +26,11 @@ gboolean eval_streams (const Settings *settings, DuSession *session, GError **er
     "Frames from key frame to key frame with --streams, 1 = key frames only, 0 = the encoder's choice" },    \
   { "first", 0, SETTING_INTEGER, FALSE, "0", 0, 1e9, NULL, "N",                                              \
     "Frames of each clip to pass over with --streams" },                                                     \
-  { "frames", 0, SETTING_INTEGER, FALSE, "12", 1, 1e6, NULL, "N",                                            \
+  { "frames", 0, SETTING_INTEGER, FALSE, "48", 1, 1e6, NULL, "N",                                            \
     "Frames of each clip to take with --streams" },                                                          \
+  { "measure", 0, SETTING_INTEGER, FALSE, NULL, 1, 1e6, NULL, "N",                                           \
+    "Of the frames that --streams takes and encodes, the N in the middle are deblurred and measured (12, or all " \
+    "where --frames is given)" },                                                                            \
   { "size", 0, SETTING_TEXT, FALSE, NULL, 0, 0, NULL, "HxW",                                                 \
     "Bring frames to HxW pixels with --streams, cut to that shape first" }
 

@@ -170,7 +170,7 @@ write_csv (const StreamReport *report, GError **error)
 {
   static const char *const names[STREAM_N_NUMBERS] = { "psnr_before", "psnr", "ssim_before", "ssim",
     "flicker_before", "flicker", "change", "shift_r", "shift_g", "shift_b", "bits_per_pixel" };
-  g_autoptr (GString) text = g_string_new ("clip,kernel,sigma,encoder,quality,frames");
+  g_autoptr (GString) text = g_string_new ("clip,kernel,sigma,encoder,quality,frames,encoded");
   g_autofree char *path = g_build_filename (report->folder, "streams.csv", NULL);
   char digits[G_ASCII_DTOSTR_BUF_SIZE];
 
@@ -193,7 +193,7 @@ write_csv (const StreamReport *report, GError **error)
     else
       g_string_append_printf (text, ",%s,%s", codec_name (report->encoder),
           g_ascii_formatd (digits, sizeof digits, "%g", quality));
-    g_string_append_printf (text, ",%u", entry->frames);
+    g_string_append_printf (text, ",%u,%u", entry->frames, entry->encoded);
     for (int v = 0; v < STREAM_N_NUMBERS; v++) {
       g_string_append_c (text, ',');
       if (isfinite (entry->value[v]))
@@ -269,7 +269,8 @@ append_averages (GString *page, const StreamReport *report)
                    "sharp frame, are 4:2:0. "
                    "Flicker is the mean absolute error of the differences from frame to frame against the "
                    "sharp clip's, in "
-                   "1/255. Each clip counts the same.");
+                   "1/255. Each clip counts the same. Of longer sequences the frames in the middle are measured: "
+                   "encoders spend least on the last ones.");
   page_table (page, NULL, columns, 2);
   for (guint k = 0; k < report->n_kernels; k++)
     for (guint q = 0; q < report->n_qualities; q++) {
@@ -292,7 +293,7 @@ static void
 append_clips (GString *page, const StreamReport *report)
 {
   static const char *const columns[]
-      = { "Clip", "Blur", "Stream", "Frames", "PSNR before, dB", "PSNR after, dB", "Gain, dB", "SSIM before",
+      = { "Clip", "Blur", "Stream", "Frames encoded", "measured", "PSNR before, dB", "PSNR after, dB", "Gain, dB", "SSIM before",
           "SSIM after", "Flicker before", "Flicker after", "Bits per pixel", NULL };
 
   page_heading (page, "Each clip");
@@ -308,6 +309,7 @@ append_clips (GString *page, const StreamReport *report)
     page_cell (page, report->clips[entry->clip]);
     page_cell (page, kernel_name (&report->kernels[entry->kernel], TRUE, text));
     page_cell (page, name);
+    page_number (page, entry->encoded ? entry->encoded : NAN, 0);
     page_number (page, entry->frames, 0);
     append_numbers (page, entry->value, NAN);
   }

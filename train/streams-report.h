@@ -20,14 +20,15 @@ typedef enum
   STREAM_SHIFT_R, /* mean difference of after and before, in 1/255 */
   STREAM_SHIFT_G,
   STREAM_SHIFT_B,
-  STREAM_BITS, /* of the encoded sequence, per pixel */
+  STREAM_BITS, /* of the whole encoded sequence, per pixel */
   STREAM_N_NUMBERS,
 } StreamNumber;
 
 typedef struct
 {
   guint clip, kernel, quality; /* positions in the report's lists */
-  guint frames;
+  guint frames;  /* that were measured */
+  guint encoded; /* of the whole sequence; 0 = it was not encoded */
   double value[STREAM_N_NUMBERS]; /* not a number where there is none */
   char *triptych;                 /* file name, or NULL */
 } StreamEntry;
