@@ -4,7 +4,7 @@
  * All activations are NHWC, dense, in the context's activation type, save the network's picture, its
  * prediction and the target, which are float32. Parameters, gradients, moments and statistics are float32.
  *
- * Threads: all calls on a context come from the thread that opened it.
+ * Threads: all calls on a context come from the thread that opened it, where a slot does not say otherwise.
  * Errors: FALSE or NULL with a GError; outputs are then undefined, and nothing leaks.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
@@ -13,6 +13,11 @@
 
 #include "frame.h"
 #include "tiles.h"
+
+enum
+{
+  DU_FRAMES_IN_FLIGHT = 2, /* one on its way to or from the device beside one in the network */
+};
 
 typedef struct _DuContext DuContext; /* each back end's own */
 typedef struct _DuBuffer DuBuffer;   /* memory of the back end's device */
@@ -147,13 +152,14 @@ typedef struct _DuBackend
   /* Tiles of a frame for one forward pass, where the user leaves that to the back end; 0 means 1. */
   int batch;
   /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin,
-   * then gather and blend in turns, from tile 0 on to the last, then end; begin again drops one that is not
-   * finished. Tiles are numbered row by row. in and out are the host's memory or the device's (DuFrame), which
-   * then is not waited for. */
+   * then gather and blend in turns, from tile 0 on to the last, then end, then wait; one that is not ended is
+   * dropped by synchronise. All but wait return at once. Tiles are numbered row by row. in and out are the
+   * host's memory or the device's (DuFrame), which then is not waited for. */
   DuFrames *(*frames_new) (DuContext *context, const DuFrameKind *kind, const DuTilePlan *plan,
       GError **error);
-  void (*frames_free) (DuContext *context, DuFrames *frames); /* NULL is allowed */
-  /* Takes in a frame, which stays as it is until end. */
+  void (*frames_free) (DuContext *context, DuFrames *frames); /* none is in flight; NULL is allowed */
+  /* Takes in a frame, which stays as it is until wait. At most DU_FRAMES_IN_FLIGHT are between begin and wait,
+   * those of all DuFrames together. */
   gboolean (*frames_begin) (DuContext *context, DuFrames *frames, const DuFrame *in, float strength,
       GError **error);
   /* Tiles [first, first + n) as the network sees them, to picture [n, tile height, tile width, 3]. */
@@ -162,8 +168,11 @@ typedef struct _DuBackend
   /* Takes in what the network made of them; prediction is free again for what is asked for next. */
   gboolean (*frames_blend) (DuContext *context, DuFrames *frames, int first, int n,
       const DuBuffer *prediction, GError **error);
-  /* The corrected frame into out; ready on return. */
+  /* The corrected frame is to go into out, which is written until wait. */
   gboolean (*frames_end) (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error);
+  /* Waits for the oldest frame that has ended: its out is ready on return. In any thread, one at a time, beside
+   * other calls. */
+  gboolean (*frames_wait) (DuContext *context, DuFrames *frames, GError **error);
   /* in as it is into out, bit for bit, at least one of them in the device's memory; ready on return. */
   gboolean (*frames_copy) (DuContext *context, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out,
       GError **error);

@@ -1,18 +1,14 @@
-/* Sessions: one worker thread each, which alone touches the back end's context. OpenMP keeps its team of
- * threads per calling thread, so that one caller also means one team.
+/* Sessions: one worker thread each, which alone touches the back end's context, but for waiting for frames. OpenMP
+ * keeps its team of threads per calling thread, so that one caller also means one team.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "network.h"
-#include "session-internal.h"
-
-#include <string.h>
+#include "frame-worker.h"
 
 enum
 {
   /* Sizes that stay prepared, each with its own packed weights and activations. Frames in balanced tiles have one
    * or, where the fields of interlaced ones differ, two, each in whole batches and in the rest. */
   KEPT_NETWORKS = 4,
-  KEPT_FRAMES = 2, /* kinds of frames on the device: the fields of interlaced ones may differ */
 };
 
 typedef struct
@@ -77,121 +73,33 @@ wait_for (DuSession *session, Job *job, GError **error)
   return job->ok;
 }
 
-/* The model's block stays on the device no longer than packing takes. */
-static gboolean
-load_model (DuSession *session, DuNetwork *network, GError **error)
+static void
+finish_frame (gpointer data, gboolean ok, GError *error, gpointer session)
 {
-  const DuBackend *backend = session->backend;
-  const float *parameters = du_model_parameters (session->model);
-  gsize count = du_config_n_parameters (&network->config);
-  DuBuffer *block;
-  gboolean ok;
+  Job *job = data;
 
-  if (network->version == 1)
-    return TRUE;
-  block = backend->buffer_new (session->context, DU_TYPE_F32, count, error);
-  ok = block && backend->upload (session->context, block, 0, parameters, count, error)
-       && du_network_load (network, block, 1, error)
-       && (!backend->synchronise || backend->synchronise (session->context, error));
-  backend->buffer_free (session->context, block);
-  return ok;
+  job->error = error;
+  finish (session, job, ok);
 }
-
-/* Frames of one kind on the back end's device. */
-typedef struct
-{
-  DuFrameInfo info;
-  DuTilePlan plan;
-  DuFrames *frames;
-} Kept;
 
 /* What the worker keeps from job to job. */
 typedef struct
 {
   DuNetworkCache networks;
-  Kept kept[KEPT_FRAMES]; /* the last used ones first; frames NULL: none */
-  int most;               /* tiles at a time, as memory showed; 0 = not known */
+  DuFrameWorker *frames; /* NULL where the CPU does frames */
 } Work;
 
-static gboolean
-is_kept (const Kept *kept, const DuSessionFrame *frame)
-{
-  return kept->frames && memcmp (&kept->info, &frame->kind->info, sizeof kept->info) == 0
-         && memcmp (&kept->plan, frame->plan, sizeof kept->plan) == 0;
-}
-
-static DuFrames *
-get_frames (DuSession *session, Work *work, const DuSessionFrame *frame, GError **error)
-{
-  const DuBackend *backend = session->backend;
-  Kept *kept = work->kept, found = { frame->kind->info, *frame->plan, NULL };
-  int at = 0;
-
-  while (at < KEPT_FRAMES - 1 && !is_kept (&kept[at], frame))
-    at++;
-  if (is_kept (&kept[at], frame)) {
-    found.frames = kept[at].frames;
-  } else {
-    if (kept[at].frames)
-      backend->frames_free (session->context, kept[at].frames);
-    kept[at].frames = NULL;
-    found.frames = backend->frames_new (session->context, frame->kind, frame->plan, error);
-    if (!found.frames)
-      return NULL;
-  }
-  memmove (kept + 1, kept, at * sizeof *kept);
-  kept[0] = found;
-  return found.frames;
-}
-
-static gboolean
-process (DuSession *session, Work *work, const DuSessionFrame *frame, int batch, GError **error)
-{
-  const DuBackend *backend = session->backend;
-  const DuTilePlan *plan = frame->plan;
-  const int tiles = plan->vertical.count * plan->horizontal.count;
-  DuFrames *frames;
-
-  if (frame->strength == 0)
-    return backend->frames_copy (session->context, frame->kind, frame->in, frame->out, error);
-  frames = get_frames (session, work, frame, error);
-  if (!frames || !backend->frames_begin (session->context, frames, frame->in, frame->strength, error))
-    return FALSE;
-  for (int first = 0; first < tiles; first += batch) {
-    const int n = MIN (batch, tiles - first);
-    DuNetwork *network;
-
-    if (frame->cancel && g_atomic_int_get (frame->cancel)) {
-      g_set_error (error, DU_ERROR, DU_ERROR_CANCELLED, "cancelled");
-      return FALSE;
-    }
-    network = du_network_cache_get (&work->networks, DU_MODE_INFERENCE, n, plan->vertical.tile,
-        plan->horizontal.tile, error);
-    if (!network || !load_model (session, network, error)
-        || !backend->frames_gather (session->context, frames, first, n, network->picture, error)
-        || !du_network_forward (network, NULL, error)
-        || !backend->frames_blend (session->context, frames, first, n, network->prediction, error))
-      return FALSE;
-  }
-  return backend->frames_end (session->context, frames, frame->out, error);
-}
-
-/* Where memory runs out, once more with half as many tiles at a time, and no more than these from then on. */
-static gboolean
-run_frame (DuSession *session, Work *work, Job *job)
+/* One that is done on return, or whose done is called then. */
+static void
+do_frame (DuSession *session, Work *work, Job *job)
 {
   const DuSessionFrame *frame = job->frame;
-  const int tiles = frame->plan->vertical.count * frame->plan->horizontal.count;
-  int batch = frame->batch ? frame->batch : session->backend->batch;
 
-  batch = CLAMP (batch, 1, work->most ? MIN (work->most, tiles) : tiles);
-  if (process (session, work, frame, batch, &job->error))
-    return TRUE;
-  if (batch == 1 || !g_error_matches (job->error, DU_ERROR, DU_ERROR_MEMORY))
-    return FALSE;
-  g_clear_error (&job->error);
-  work->most = batch / 2;
-  return process (session, work, frame, work->most, &job->error);
+  if (frame->strength == 0)
+    finish (session, job,
+        session->backend->frames_copy (session->context, frame->kind, frame->in, frame->out, &job->error));
+  else if (!du_frame_worker_ask (work->frames, frame, job, &job->error))
+    finish (session, job, FALSE);
 }
 
 static gboolean
@@ -201,7 +109,7 @@ run (DuSession *session, DuNetworkCache *networks, Job *job)
   DuNetwork *network = du_network_cache_get (networks, DU_MODE_INFERENCE, job->n, job->height, job->width,
       &job->error);
 
-  return network && load_model (session, network, &job->error)
+  return network && du_model_to_network (session->model, network, &job->error)
          && backend->upload (session->context, network->picture, 0, job->input, network->n_samples,
              &job->error)
          && du_network_forward (network, NULL, &job->error)
@@ -221,7 +129,7 @@ work (gpointer data)
   Start *start = data; /* the opener's, gone once it is told */
   DuSession *session = start->session;
   const DuSessionOptions *options = &session->options;
-  Work work = { .kept = { { .frames = NULL } } };
+  Work work = { .frames = NULL };
   Job *job;
 
   session->backend = du_backend_open (options->backend, options->precision, options->threads, options->device,
@@ -232,13 +140,15 @@ work (gpointer data)
     return NULL;
   du_network_cache_init (&work.networks, session->backend, session->context, session->type,
       du_model_config (session->model), KEPT_NETWORKS);
+  if (session->backend->frames_new)
+    work.frames = du_frame_worker_new (&work.networks, session->model, finish_frame, session);
   while ((job = g_async_queue_pop (session->jobs)) != &stop_job)
-    finish (session, job,
-        job->frame ? run_frame (session, &work, job) : run (session, &work.networks, job));
+    if (job->frame)
+      do_frame (session, &work, job);
+    else
+      finish (session, job, run (session, &work.networks, job));
+  du_frame_worker_free (work.frames);
   du_network_cache_clear (&work.networks);
-  for (int i = 0; i < KEPT_FRAMES; i++)
-    if (work.kept[i].frames)
-      session->backend->frames_free (session->context, work.kept[i].frames);
   session->backend->close (session->context);
   return NULL;
 }

@@ -118,9 +118,24 @@ du_blas_check (DuContext *context, cublasStatus_t status, const char *call, cons
       cublasLtGetStatusString (status), call, file, line, error);
 }
 
-static gboolean
-is_lost (const DuContext *context, GError **error)
+void
+du_cuda_fail_elsewhere (DuContext *context, cudaError_t status, const char *call, GError **error)
 {
+  g_autofree char *problem = g_strdup_printf ("CUDA: %s (%s)", cudaGetErrorString (status), call);
+
+  g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
+      "the GPU failed; %s; %s", problem,
+      is_harmless (status) ? "take backend=cpu, or report this"
+                           : "restart the program, or take backend=cpu");
+  if (!is_harmless (status) && g_atomic_pointer_compare_and_exchange (&context->lost_elsewhere, NULL, problem))
+    problem = NULL;
+}
+
+static gboolean
+is_lost (DuContext *context, GError **error)
+{
+  if (!context->lost)
+    context->lost = g_strdup (g_atomic_pointer_get (&context->lost_elsewhere));
   if (!context->lost)
     return FALSE;
   g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
@@ -130,8 +145,8 @@ is_lost (const DuContext *context, GError **error)
 }
 
 /* The two APIs number their errors alike. */
-static cudaError_t
-make_current (const DuContext *context)
+cudaError_t
+du_cuda_make_current (const DuContext *context)
 {
   return context->driver ? (cudaError_t) context->driver->set_current (context->options.cuda_context)
                          : cudaSetDevice (context->device);
@@ -140,7 +155,7 @@ make_current (const DuContext *context)
 gboolean
 du_cuda_enter (DuContext *context, GError **error)
 {
-  return !is_lost (context, error) && DU_CUDA (context, make_current (context), error);
+  return !is_lost (context, error) && DU_CUDA (context, du_cuda_make_current (context), error);
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
@@ -183,6 +198,24 @@ du_cuda_release (DuContext *context, void *memory)
 {
   if (memory && !context->lost)
     (void) DU_CUDA (context, cudaFree (memory), NULL);
+}
+
+void *
+du_cuda_allocate_pinned (DuContext *context, gsize size, GError **error)
+{
+  void *memory = NULL;
+
+  return !is_lost (context, error)
+                 && DU_CUDA (context, cudaHostAlloc (&memory, size, cudaHostAllocDefault), error)
+             ? memory
+             : NULL;
+}
+
+void
+du_cuda_release_pinned (DuContext *context, void *memory)
+{
+  if (memory && !context->lost)
+    (void) DU_CUDA (context, cudaFreeHost (memory), NULL);
 }
 
 gboolean
@@ -257,7 +290,7 @@ adopt_context (DuContext *context, GError **error)
   CUdevice device = -1;
 
   context->driver = du_driver (error);
-  if (!context->driver || !DU_CUDA (context, make_current (context), error)
+  if (!context->driver || !DU_CUDA (context, du_cuda_make_current (context), error)
       || !DU_CUDA (context, (cudaError_t) context->driver->get_device (&device), error))
     return FALSE;
   context->device = device;
@@ -309,8 +342,10 @@ du_cuda_open (const DuContextOptions *options, GError **error)
 void
 du_cuda_close (DuContext *context)
 {
+  const cudaStream_t streams[] = { context->to_host, context->to_device, context->stream };
+
   if (!context->lost && context->stream)
-    (void) DU_CUDA (context, make_current (context), NULL);
+    (void) DU_CUDA (context, du_cuda_make_current (context), NULL);
   g_clear_pointer (&context->graphs, g_hash_table_unref);
   du_cuda_release (context, context->scratch);
   du_cuda_release (context, context->staging);
@@ -319,11 +354,13 @@ du_cuda_close (DuContext *context)
     (void) DU_BLAS (context, cublasLtDestroy (context->blas), NULL);
   if (context->cudnn && !context->lost)
     (void) DU_CUDNN (context, cudnnDestroy (context->cudnn), NULL);
-  if (context->stream && !context->lost)
-    (void) DU_CUDA (context, cudaStreamDestroy (context->stream), NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (streams); i++)
+    if (streams[i] && !context->lost)
+      (void) DU_CUDA (context, cudaStreamDestroy (streams[i]), NULL);
   if (context->driver && !context->lost) /* it may soon be gone */
     (void) DU_CUDA (context, (cudaError_t) context->driver->set_current (NULL), NULL);
   g_free (context->lost);
+  g_free (context->lost_elsewhere);
   g_free (context->name);
   g_free (context);
 }
@@ -338,7 +375,9 @@ gboolean
 du_cuda_synchronise (DuContext *context, GError **error)
 {
   return du_cuda_enter (context, error)
-         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
+         && (!context->to_device || DU_CUDA (context, cudaStreamSynchronize (context->to_device), error))
+         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error)
+         && (!context->to_host || DU_CUDA (context, cudaStreamSynchronize (context->to_host), error));
 }
 
 /* ---- buffers ----------------------------------------------------------------------------------------- */

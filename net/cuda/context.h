@@ -1,7 +1,7 @@
 /* What the rooms of the CUDA back end share: the context, its errors and its memory.
  *
- * Everything runs on one stream, in the order of the calls. Only upload, download, loss, norm and synchronise
- * wait for it.
+ * Everything runs on one stream, in the order of the calls, but for frames' way to the device and back (frames.c).
+ * Only upload, download, loss, norm, synchronise and the waiting for frames wait for the device.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_CUDA_CONTEXT_H
@@ -28,11 +28,13 @@ struct _DuContext
   const DuDriver *driver; /* where the context is another's, options.cuda_context; else NULL */
   char *name;
   cudaStream_t stream;
+  cudaStream_t to_device, to_host; /* frames' copies; NULL until there are frames */
   cudnnHandle_t cudnn;
   cublasLtHandle_t blas;
   /* Why the device is lost, or NULL. From then on nothing calls CUDA any more: its memory is left to the end
    * of the process. */
   char *lost;
+  char *lost_elsewhere; /* the same, found by another thread than the context's: atomic, lost from the next entry on */
 
   char *scratch; /* working memory of the op that runs, reserved when it is prepared */
   gsize scratch_size;
@@ -68,12 +70,20 @@ gboolean du_cudnn_try (DuContext *context, cudnnStatus_t status, const char *cal
 gboolean du_blas_check (DuContext *context, cublasStatus_t status, const char *call, const char *file,
     int line, GError **error);
 
+/* For the one slot that runs in any thread: makes the device that thread's current one; and the GError of a failure,
+ * status not being cudaSuccess. */
+cudaError_t du_cuda_make_current (const DuContext *context);
+void du_cuda_fail_elsewhere (DuContext *context, cudaError_t status, const char *call, GError **error);
+
 /* At the start of every slot: FALSE where the device is lost; makes it the thread's current one. */
 gboolean du_cuda_enter (DuContext *context, GError **error);
 
 /* Device memory, of undefined content; NULL with DU_ERROR_MEMORY. what: for the message, "a buffer". */
 void *du_cuda_allocate (DuContext *context, gsize count, gsize size, const char *what, GError **error);
 void du_cuda_release (DuContext *context, void *memory); /* NULL is allowed */
+/* Pinned memory of the host, as above. */
+void *du_cuda_allocate_pinned (DuContext *context, gsize size, GError **error);
+void du_cuda_release_pinned (DuContext *context, void *memory); /* NULL is allowed */
 /* Makes working memory at least as large; what stood there is lost. */
 gboolean du_cuda_reserve (DuContext *context, gsize size, GError **error);
 

@@ -8,7 +8,7 @@ typedef struct
 {
   DuLayout layout;
   DuColour colour;
-  DuFrame frame;
+  const DuFrame *frame; /* the device's memory */
   int width, height;
   bool centred_x, centred_y; /* chroma's siting */
 } Frame;
@@ -16,7 +16,7 @@ typedef struct
 static Frame
 frame_new (const DuFrameKind *kind, const DuFrame *frame)
 {
-  return Frame{ *kind->layout, kind->colour, *frame, kind->info.width, kind->info.height,
+  return Frame{ *kind->layout, kind->colour, frame, kind->info.width, kind->info.height,
     kind->info.chroma_centred_x != 0, kind->info.chroma_centred_y != 0 };
 }
 
@@ -25,7 +25,7 @@ frame_new (const DuFrameKind *kind, const DuFrame *frame)
 __device__ static inline uint8_t *
 sample_at (const Frame *frame, const DuComponent *component, int line, int column)
 {
-  return frame->frame.data[component->plane] + (ptrdiff_t) line * frame->frame.stride[component->plane]
+  return frame->frame->data[component->plane] + (ptrdiff_t) line * frame->frame->stride[component->plane]
          + component->offset + (ptrdiff_t) column * component->step;
 }
 
@@ -116,11 +116,11 @@ gather (Frame frame, DuKernelTiles tiles, int first, float *pictures)
 }
 
 void
-du_kernel_gather (cudaStream_t stream, const DuFrameKind *kind, const DuFrame *frame,
+du_kernel_gather (cudaStream_t stream, const DuFrameKind *kind, const DuKernelFrame *frame,
     const DuKernelTiles *tiles, int first, int n, float *pictures)
 {
-  DU_LAUNCH ((gather), (size_t) n * tiles->height, DU_THREADS, stream, frame_new (kind, frame), *tiles, first,
-      pictures);
+  DU_LAUNCH ((gather), (size_t) n * tiles->height, DU_THREADS, stream, frame_new (kind, &frame->in), *tiles,
+      first, pictures);
 }
 
 /* ---- scatter ---------------------------------------------------------------------------------------------
@@ -183,7 +183,7 @@ correct (const Frame *in, const Frame *out, int component_index, int line, int c
 
 /* Components at full resolution, and what stands between them. A block per line. */
 __global__ void
-scatter (Frame in, Frame out, Results results, int from, int line_bytes, float strength)
+scatter (Frame in, Frame out, Results results, int from, int line_bytes, const float *strength)
 {
   const DuLayout *layout = &in.layout;
   const int y = from + (int) blockIdx.x, step = layout->component[0].step;
@@ -191,8 +191,8 @@ scatter (Frame in, Frame out, Results results, int from, int line_bytes, float s
   const int count = line_bytes / step;
 
   for (int x = threadIdx.x; x < count; x += blockDim.x) {
-    const uint8_t *source = in.frame.data[0] + (ptrdiff_t) y * in.frame.stride[0] + (ptrdiff_t) x * step;
-    uint8_t *target = out.frame.data[0] + (ptrdiff_t) y * out.frame.stride[0] + (ptrdiff_t) x * step;
+    const uint8_t *source = in.frame->data[0] + (ptrdiff_t) y * in.frame->stride[0] + (ptrdiff_t) x * step;
+    uint8_t *target = out.frame->data[0] + (ptrdiff_t) y * out.frame->stride[0] + (ptrdiff_t) x * step;
     float difference[DU_PICTURE_CHANNELS];
 
     if (layout->rgb && step > 3 * layout->bytes) {
@@ -205,14 +205,14 @@ scatter (Frame in, Frame out, Results results, int from, int line_bytes, float s
     correction (&in, &results, y, x, difference);
     for (int i = 0; i < layout->components; i++)
       if (!layout->component[i].sub_x)
-        correct (&in, &out, i, y, x, strength, difference);
+        correct (&in, &out, i, y, x, *strength, difference);
   }
 }
 
 /* Chroma at half resolution: the mean over the pixels that a sample stands for, which are 2 between which it
  * lies, or 3 weighing 1 2 1 on whose middle it is, in each direction. A block per line of samples. */
 __global__ void
-scatter_chroma (Frame in, Frame out, Results results, int from, float strength)
+scatter_chroma (Frame in, Frame out, Results results, int from, const float *strength)
 {
   const DuLayout *layout = &in.layout;
   const int sub_y = layout->component[1].sub_y, line = from + (int) blockIdx.x, y = line << sub_y;
@@ -243,15 +243,16 @@ scatter_chroma (Frame in, Frame out, Results results, int from, float strength)
         mean[c] += by_column[i + 1] * sums[c];
     }
     for (int i = 1; i < layout->components; i++)
-      correct (&in, &out, i, line, column, strength, mean);
+      correct (&in, &out, i, line, column, *strength, mean);
   }
 }
 
 void
-du_kernel_scatter (cudaStream_t stream, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out,
-    const DuKernelTiles *tiles, const float *results, int ring, int from, int to, float strength)
+du_kernel_scatter (cudaStream_t stream, const DuFrameKind *kind, const DuKernelFrame *frame,
+    const DuKernelTiles *tiles, const float *results, int ring, int from, int to)
 {
-  const Frame source = frame_new (kind, in), target = frame_new (kind, out);
+  const Frame source = frame_new (kind, &frame->in), target = frame_new (kind, &frame->out);
+  const float *strength = &frame->strength;
   const Results all = { *tiles, results, ring };
   const DuComponent *last = &kind->layout->component[kind->layout->components - 1];
   const int chroma_from = (from + last->sub_y) >> last->sub_y, chroma_to = (to + last->sub_y) >> last->sub_y;

@@ -1,11 +1,23 @@
 /* A frame of the host crosses the bus as it stands in memory, once each way; tiles never do. A frame that is on the
- * device already is copied there, so that the kernels find frames of one kind always at one place.
+ * device already is copied there.
+ *
+ * Frames come and go on streams of their own, so that one is copied while another is in the network. Each has a slot:
+ * device memory for what comes and goes, and pinned memory, which the device copies from and to by itself, for frames
+ * of the host that are not in such memory. What orders the streams:
+ *
+ *   to_device  takes the frame in, then records taken_in;
+ *   stream     waits for taken_in, does all else, then records corrected;
+ *   to_host    waits for corrected, copies the result, then records handed_on,
+ *
+ * and a slot is used again only behind a wait for handed_on.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "frames.h"
 
 #include "context.h"
 #include "frame-kernels.h"
+
+#include <string.h>
 
 enum
 {
@@ -14,18 +26,31 @@ enum
   KEPT_ROWS = 3,
 };
 
+typedef struct
+{
+  DuFrame in, out; /* on the device, dense but for aligned lines */
+  DuKernelFrame *frame; /* pinned: for the device's */
+  cudaEvent_t taken_in, corrected, handed_on;
+  char *pinned; /* in and out, laid out as on the device; or NULL */
+  DuFrame to;   /* the host's, to be filled from there; data[0] NULL: none */
+} Slot;
+
 struct _DuFrames
 {
   DuFrameKind kind;
   DuTilePlan plan;
   DuKernelTiles tiles;
   gsize tile_floats;
-  int ring;        /* tiles whose results are kept */
-  char *memory;    /* all of the device's that the next ones point into */
-  DuFrame in, out; /* dense but for aligned lines */
-  float *results;  /* [ring, tile height, tile width, 3] */
-  float strength;  /* of the frame at hand */
-  int lines;       /* of it that are done */
+  int ring;     /* tiles whose results are kept */
+  char *memory; /* all of the device's that the next ones and the slots point into */
+  float *results;       /* [ring, tile height, tile width, 3] */
+  DuKernelFrame *frame; /* at hand */
+  int lines;            /* of it that are done */
+  Slot slots[DU_FRAMES_IN_FLIGHT];
+  gsize slot_size;
+  gboolean wants_pinned; /* until there was no memory for it */
+  guint next; /* slot to begin a frame with */
+  guint oldest; /* slot to wait for: the waiting thread's */
 };
 
 /* Reserves bytes of one block; returns where. */
@@ -54,52 +79,86 @@ make_tables (const DuTilePlan *plan, const gsize *at, gsize size)
   return tables;
 }
 
+static gboolean
+make_streams (DuContext *context, GError **error)
+{
+  return (context->to_device
+             || DU_CUDA (context, cudaStreamCreateWithFlags (&context->to_device, cudaStreamNonBlocking), error))
+         && (context->to_host
+             || DU_CUDA (context, cudaStreamCreateWithFlags (&context->to_host, cudaStreamNonBlocking), error));
+}
+
+static gboolean
+make_slot (DuContext *context, DuFrames *frames, Slot *slot, char *memory, const gsize planes_at[2][4],
+    GError **error)
+{
+  cudaEvent_t *const events[] = { &slot->taken_in, &slot->corrected, &slot->handed_on };
+  const DuFrameKind *kind = &frames->kind;
+
+  for (int plane = 0; plane < kind->layout->planes; plane++) {
+    slot->in.data[plane] = (guint8 *) memory + planes_at[0][plane];
+    slot->out.data[plane] = (guint8 *) memory + planes_at[1][plane];
+    slot->in.stride[plane] = slot->out.stride[plane] = du_cuda_aligned (kind->line_bytes[plane]);
+  }
+  slot->in.memory = slot->out.memory = DU_MEMORY_CUDA;
+  for (guint i = 0; i < G_N_ELEMENTS (events); i++)
+    if (!DU_CUDA (context, cudaEventCreateWithFlags (events[i], cudaEventDisableTiming), error))
+      return FALSE;
+  slot->frame = du_cuda_allocate_pinned (context, sizeof *slot->frame, error);
+  return slot->frame != NULL;
+}
+
 DuFrames *
 du_cuda_frames_new (DuContext *context, const DuFrameKind *kind, const DuTilePlan *plan, GError **error)
 {
   const DuTileAxis *vertical = &plan->vertical, *horizontal = &plan->horizontal;
   DuFrames *frames = g_new0 (DuFrames, 1);
-  gsize size = 0, tables_at[4], tables_size, results_at, planes_at[2][4];
+  gsize size = 0, tables_at[4], tables_size, frame_at, results_at, slots_at, planes_at[2][4];
   g_autofree char *tables = NULL;
+  gboolean ok;
 
   frames->kind = *kind;
   frames->plan = *plan;
   frames->tile_floats = (gsize) vertical->tile * horizontal->tile * DU_PICTURE_CHANNELS;
   frames->ring = MIN (KEPT_ROWS, vertical->count) * horizontal->count;
+  frames->wants_pinned = TRUE;
   tables_at[0] = place (&size, vertical->count * sizeof (int));
   tables_at[1] = place (&size, horizontal->count * sizeof (int));
   tables_at[2] = place (&size, vertical->length * sizeof (DuTileShare));
   tables_at[3] = place (&size, horizontal->length * sizeof (DuTileShare));
   tables_size = size;
+  frame_at = place (&size, sizeof *frames->frame);
   results_at = place (&size, frames->ring * frames->tile_floats * sizeof (float));
+  slots_at = size;
   for (int out = 0; out < 2; out++)
     for (int plane = 0; plane < kind->layout->planes; plane++)
-      planes_at[out][plane] = place (&size, du_cuda_aligned (kind->line_bytes[plane]) * kind->lines[plane]);
+      planes_at[out][plane]
+          = place (&frames->slot_size, du_cuda_aligned (kind->line_bytes[plane]) * kind->lines[plane]);
+  size += DU_FRAMES_IN_FLIGHT * frames->slot_size;
 
-  if (!du_cuda_enter (context, error)
-      || !(frames->memory = du_cuda_allocate (context, size, 1, "a frame", error)))
-    goto failed;
-  for (int plane = 0; plane < kind->layout->planes; plane++) {
-    frames->in.data[plane] = (guint8 *) frames->memory + planes_at[0][plane];
-    frames->out.data[plane] = (guint8 *) frames->memory + planes_at[1][plane];
-    frames->in.stride[plane] = frames->out.stride[plane] = du_cuda_aligned (kind->line_bytes[plane]);
+  ok = du_cuda_enter (context, error) && make_streams (context, error)
+       && (frames->memory = du_cuda_allocate (context, size, 1, "frames", error));
+  for (int i = 0; ok && i < DU_FRAMES_IN_FLIGHT; i++)
+    ok = make_slot (context, frames, &frames->slots[i], frames->memory + slots_at + i * frames->slot_size,
+        planes_at, error);
+  if (ok) {
+    frames->frame = (DuKernelFrame *) (frames->memory + frame_at);
+    frames->results = (float *) (frames->memory + results_at);
+    frames->tiles = (DuKernelTiles){ vertical->tile, horizontal->tile, horizontal->count,
+      (const int *) (frames->memory + tables_at[0]), (const int *) (frames->memory + tables_at[1]),
+      (const DuTileShare *) (frames->memory + tables_at[2]),
+      (const DuTileShare *) (frames->memory + tables_at[3]) };
+    tables = make_tables (plan, tables_at, tables_size);
+    ok = DU_CUDA (context,
+             cudaMemcpyAsync (frames->memory, tables, tables_size, cudaMemcpyHostToDevice, context->stream),
+             error)
+         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
   }
-  frames->in.memory = frames->out.memory = DU_MEMORY_CUDA;
-  frames->results = (float *) (frames->memory + results_at);
-  frames->tiles = (DuKernelTiles){ vertical->tile, horizontal->tile, horizontal->count,
-    (const int *) (frames->memory + tables_at[0]), (const int *) (frames->memory + tables_at[1]),
-    (const DuTileShare *) (frames->memory + tables_at[2]),
-    (const DuTileShare *) (frames->memory + tables_at[3]) };
-  tables = make_tables (plan, tables_at, tables_size);
-  if (DU_CUDA (context,
-          cudaMemcpyAsync (frames->memory, tables, tables_size, cudaMemcpyHostToDevice, context->stream),
-          error)
-      && DU_CUDA (context, cudaStreamSynchronize (context->stream), error))
-    return frames;
-
-failed:
-  du_cuda_frames_free (context, frames);
-  return NULL;
+  if (!ok) {
+    du_cuda_frames_free (context, frames);
+    return NULL;
+  }
+  return frames;
 }
 
 void
@@ -107,14 +166,24 @@ du_cuda_frames_free (DuContext *context, DuFrames *frames)
 {
   if (!frames)
     return;
+  for (int i = 0; i < DU_FRAMES_IN_FLIGHT; i++) {
+    Slot *slot = &frames->slots[i];
+    const cudaEvent_t events[] = { slot->taken_in, slot->corrected, slot->handed_on };
+
+    for (guint k = 0; k < G_N_ELEMENTS (events); k++)
+      if (events[k] && !context->lost)
+        (void) DU_CUDA (context, cudaEventDestroy (events[k]), NULL);
+    du_cuda_release_pinned (context, slot->frame);
+    du_cuda_release_pinned (context, slot->pinned);
+  }
   du_cuda_release (context, frames->memory);
   g_free (frames);
 }
 
 /* The visible bytes of all planes. One of the two is on the device. */
 static gboolean
-copy_planes (
-    DuContext *context, const DuFrameKind *kind, const DuFrame *from, const DuFrame *to, GError **error)
+copy_planes (DuContext *context, const DuFrameKind *kind, const DuFrame *from, const DuFrame *to,
+    cudaStream_t stream, GError **error)
 {
   const enum cudaMemcpyKind way = from->memory == DU_MEMORY_HOST ? cudaMemcpyHostToDevice
                                   : to->memory == DU_MEMORY_HOST ? cudaMemcpyDeviceToHost
@@ -127,7 +196,7 @@ copy_planes (
     if (lines == 1 || (from->stride[plane] >= bytes && to->stride[plane] >= bytes)) {
       if (!DU_CUDA (context,
               cudaMemcpy2DAsync (to->data[plane], lines > 1 ? to->stride[plane] : bytes, from->data[plane],
-                  lines > 1 ? from->stride[plane] : bytes, bytes, lines, way, context->stream),
+                  lines > 1 ? from->stride[plane] : bytes, bytes, lines, way, stream),
               error))
         return FALSE;
       continue;
@@ -135,21 +204,95 @@ copy_planes (
     for (int line = 0; line < lines; line++)
       if (!DU_CUDA (context,
               cudaMemcpyAsync (to->data[plane] + (gssize) line * to->stride[plane],
-                  from->data[plane] + (gssize) line * from->stride[plane], bytes, way, context->stream),
+                  from->data[plane] + (gssize) line * from->stride[plane], bytes, way, stream),
               error))
         return FALSE;
   }
   return TRUE;
 }
 
+/* ---- to the device ------------------------------------------------------------------------------------- */
+
+/* Whether the device can copy all planes by itself. */
+static gboolean
+is_reachable (DuContext *context, const DuFrameKind *kind, const DuFrame *frame)
+{
+  for (int plane = 0; plane < kind->layout->planes && frame->memory == DU_MEMORY_HOST; plane++) {
+    struct cudaPointerAttributes attributes = { .type = cudaMemoryTypeUnregistered };
+
+    if (!DU_CUDA (context, cudaPointerGetAttributes (&attributes, frame->data[plane]), NULL)
+        || attributes.type != cudaMemoryTypeHost)
+      return FALSE;
+  }
+  return TRUE;
+}
+
+/* Pinned memory for the slot; without it frames are copied from and to where they are, by a driver that waits. */
+static void
+want_pinned (DuContext *context, DuFrames *frames, Slot *slot)
+{
+  if (slot->pinned || !frames->wants_pinned)
+    return;
+  slot->pinned = du_cuda_allocate_pinned (context, frames->slot_size, NULL);
+  if (slot->pinned)
+    memset (slot->pinned, 0, frames->slot_size);
+  else
+    frames->wants_pinned = FALSE;
+}
+
+/* The slot's in or out, or the pinned memory that is laid out like it. */
+static DuFrame
+pinned_frame (const Slot *slot, const DuFrame *on_device)
+{
+  DuFrame frame = *on_device;
+
+  for (int plane = 0; plane < 4 && frame.data[plane]; plane++)
+    frame.data[plane] = (guint8 *) slot->pinned + (frame.data[plane] - slot->in.data[0]);
+  frame.memory = DU_MEMORY_HOST;
+  return frame;
+}
+
+/* Within the host's memory. */
+static void
+copy_lines (const DuFrameKind *kind, const DuFrame *from, const DuFrame *to)
+{
+  for (int plane = 0; plane < kind->layout->planes; plane++)
+    for (int line = 0; line < kind->lines[plane]; line++)
+      memcpy (to->data[plane] + (gssize) line * to->stride[plane],
+          from->data[plane] + (gssize) line * from->stride[plane], kind->line_bytes[plane]);
+}
+
 gboolean
 du_cuda_frames_begin (DuContext *context, DuFrames *frames, const DuFrame *in, float strength, GError **error)
 {
-  frames->strength = strength;
+  Slot *slot = &frames->slots[frames->next];
+  const DuFrame *from = in;
+  DuFrame pinned;
+
   frames->lines = 0;
-  return du_cuda_enter (context, error)
-         && copy_planes (context, &frames->kind, in, &frames->in, error);
+  if (!du_cuda_enter (context, error))
+    return FALSE;
+  if (!is_reachable (context, &frames->kind, in)) {
+    want_pinned (context, frames, slot);
+    if (!du_cuda_enter (context, error))
+      return FALSE;
+    if (slot->pinned) {
+      pinned = pinned_frame (slot, &slot->in);
+      copy_lines (&frames->kind, in, &pinned);
+      from = &pinned;
+    }
+  }
+  *slot->frame = (DuKernelFrame){ slot->in, slot->out, strength };
+  return copy_planes (context, &frames->kind, from, &slot->in, context->to_device, error)
+         && DU_CUDA (context, cudaEventRecord (slot->taken_in, context->to_device), error)
+         && DU_CUDA (context, cudaStreamWaitEvent (context->stream, slot->taken_in, 0), error)
+         && DU_CUDA (context,
+             cudaMemcpyAsync (frames->frame, slot->frame, sizeof *slot->frame, cudaMemcpyHostToDevice,
+                 context->stream),
+             error);
 }
+
+/* ---- on the device ------------------------------------------------------------------------------------- */
 
 gboolean
 du_cuda_frames_gather (
@@ -158,7 +301,7 @@ du_cuda_frames_gather (
   if (!du_cuda_enter (context, error))
     return FALSE;
   du_kernel_gather (
-      context->stream, &frames->kind, &frames->in, &frames->tiles, first, n, du_cuda_f32 (picture));
+      context->stream, &frames->kind, frames->frame, &frames->tiles, first, n, du_cuda_f32 (picture));
   return DU_CUDA (context, cudaGetLastError (), error);
 }
 
@@ -185,8 +328,8 @@ du_cuda_frames_blend (
       const int end
           = row + 1 == vertical->count ? vertical->length : du_tile_axis_position (vertical, row + 1);
 
-      du_kernel_scatter (context->stream, &frames->kind, &frames->in, &frames->out, &frames->tiles,
-          frames->results, frames->ring, frames->lines, end, frames->strength);
+      du_kernel_scatter (context->stream, &frames->kind, frames->frame, &frames->tiles, frames->results,
+          frames->ring, frames->lines, end);
       frames->lines = end;
       if (!DU_CUDA (context, cudaGetLastError (), error))
         return FALSE;
@@ -195,18 +338,62 @@ du_cuda_frames_blend (
   return TRUE;
 }
 
+/* ---- from the device ----------------------------------------------------------------------------------- */
+
 gboolean
 du_cuda_frames_end (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error)
 {
-  return du_cuda_enter (context, error)
-         && copy_planes (context, &frames->kind, &frames->out, out, error)
-         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
+  Slot *slot = &frames->slots[frames->next];
+  const DuFrame *to = out;
+  DuFrame pinned;
+
+  if (!du_cuda_enter (context, error))
+    return FALSE;
+  slot->to = (DuFrame){ { NULL } };
+  if (!is_reachable (context, &frames->kind, out)) {
+    want_pinned (context, frames, slot);
+    if (!du_cuda_enter (context, error))
+      return FALSE;
+    if (slot->pinned) {
+      pinned = pinned_frame (slot, &slot->out);
+      slot->to = *out;
+      to = &pinned;
+    }
+  }
+  if (!DU_CUDA (context, cudaEventRecord (slot->corrected, context->stream), error)
+      || !DU_CUDA (context, cudaStreamWaitEvent (context->to_host, slot->corrected, 0), error)
+      || !copy_planes (context, &frames->kind, &slot->out, to, context->to_host, error)
+      || !DU_CUDA (context, cudaEventRecord (slot->handed_on, context->to_host), error))
+    return FALSE;
+  frames->next = (frames->next + 1) % DU_FRAMES_IN_FLIGHT;
+  return TRUE;
+}
+
+gboolean
+du_cuda_frames_wait (DuContext *context, DuFrames *frames, GError **error)
+{
+  Slot *slot = &frames->slots[frames->oldest];
+  cudaError_t status = du_cuda_make_current (context);
+  DuFrame pinned;
+
+  frames->oldest = (frames->oldest + 1) % DU_FRAMES_IN_FLIGHT;
+  if (status == cudaSuccess)
+    status = cudaEventSynchronize (slot->handed_on);
+  if (status != cudaSuccess) {
+    du_cuda_fail_elsewhere (context, status, "cudaEventSynchronize (slot->handed_on)", error);
+    return FALSE;
+  }
+  if (slot->to.data[0]) {
+    pinned = pinned_frame (slot, &slot->out);
+    copy_lines (&frames->kind, &pinned, &slot->to);
+  }
+  return TRUE;
 }
 
 gboolean
 du_cuda_frames_copy (
     DuContext *context, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out, GError **error)
 {
-  return du_cuda_enter (context, error) && copy_planes (context, kind, in, out, error)
+  return du_cuda_enter (context, error) && copy_planes (context, kind, in, out, context->stream, error)
          && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
 }

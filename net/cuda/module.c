@@ -37,5 +37,6 @@ const DuBackend du_backend_cuda = {
   .frames_gather = du_cuda_frames_gather,
   .frames_blend = du_cuda_frames_blend,
   .frames_end = du_cuda_frames_end,
+  .frames_wait = du_cuda_frames_wait,
   .frames_copy = du_cuda_frames_copy,
 };

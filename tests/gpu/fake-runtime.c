@@ -99,27 +99,24 @@ fake_count_legacy (void)
 /* ---- contexts ---------------------------------------------------------------------------------------- */
 
 /* Of the stand-in for the driver, where that is opened; else NULL, and there is the primary context alone. */
-static const FakeDriver *
+static const FakeDriver *driver;
+
+/* Where a context is begun to be used. */
+static void
 find_driver (void)
 {
-  static const FakeDriver *found;
+  void *library = driver ? NULL : dlopen ("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
 
-  if (!found) {
-    void *library = dlopen ("libcuda.so.1", RTLD_LAZY | RTLD_NOLOAD);
-
-    found = library ? dlsym (library, "du_fake_driver") : NULL;
-    if (library)
-      dlclose (library);
+  if (library) {
+    driver = dlsym (library, "du_fake_driver");
+    dlclose (library);
   }
-  return found;
 }
 
 /* The thread's; NULL: the primary one. */
 gpointer
 fake_context (void)
 {
-  const FakeDriver *driver = find_driver ();
-
   return driver ? driver->current () : NULL;
 }
 
@@ -127,7 +124,7 @@ static void
 count_in_context (gpointer context, int change)
 {
   if (context)
-    find_driver ()->count (context, change);
+    driver->count (context, change);
 }
 
 static void
@@ -141,15 +138,15 @@ leave_context (gpointer context)
 void
 fake_enter_context (gpointer context)
 {
-  if (find_driver ())
-    find_driver ()->push (context);
+  if (driver)
+    driver->push (context);
 }
 
 void
 fake_leave_context (void)
 {
-  if (find_driver ())
-    find_driver ()->pop ();
+  if (driver)
+    driver->pop ();
 }
 
 /* ---- memory ------------------------------------------------------------------------------------------ */
@@ -254,7 +251,7 @@ is_within (GHashTable *pieces, const void *data, gsize size)
 void
 fake_check_range (const char *call, const void *data, gsize size)
 {
-  if (!is_within (fake.pieces, data, size) && (!fake_context () || !find_driver ()->holds (data, size)))
+  if (!is_within (fake.pieces, data, size) && (!fake_context () || !driver->holds (data, size)))
     fake_fatal (call, "a range that is not within one piece of the context's memory");
 }
 
@@ -264,7 +261,7 @@ fake_is_pinned (const void *data, gsize size)
   return is_within (fake.pinned, data, size);
 }
 
-static cudaError_t last_error; /* of libcudart */
+static __thread cudaError_t last_error; /* of libcudart */
 
 static guint
 fake_reset (void)
@@ -354,10 +351,22 @@ fake_count (FakeCounts *counts)
   fake_unlock ();
 }
 
+static gpointer
+fake_pin (gsize size)
+{
+  gpointer memory;
+
+  fake_lock ();
+  memory = new_piece (&fake.pinned, size);
+  fake_unlock ();
+  return memory;
+}
+
 extern EXPORT const FakeControl du_fake_control;
 
 const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_lost, fake_set_memory,
-  fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs, fake_streams_set_order, fake_count };
+  fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs, fake_streams_set_order, fake_count,
+  fake_pin, fake_free };
 
 /* ---- libcudart --------------------------------------------------------------------------------------- */
 
@@ -416,8 +425,8 @@ cudaSetDevice (int device)
   FAKE_CUDA_CALL (FALSE);
   if (device < 0 || device >= fake.devices)
     return fake_cuda_error (cudaErrorInvalidDevice);
-  if (find_driver ())
-    find_driver ()->leave ();
+  if (driver)
+    driver->leave ();
   return cudaSuccess;
 }
 
@@ -490,6 +499,8 @@ release (const char *call, void *memory)
 cudaError_t
 cudaFree (void *memory)
 {
+  if (!memory)
+    find_driver ();
   return release (__func__, memory);
 }
 
@@ -497,4 +508,15 @@ cudaError_t
 cudaFreeHost (void *memory)
 {
   return release (__func__, memory);
+}
+
+cudaError_t
+cudaPointerGetAttributes (struct cudaPointerAttributes *attributes, const void *pointer)
+{
+  FAKE_CUDA_CALL (FALSE);
+  memset (attributes, 0, sizeof *attributes);
+  attributes->type = is_within (fake.pinned, pointer, 1)   ? cudaMemoryTypeHost
+                     : is_within (fake.pieces, pointer, 1) ? cudaMemoryTypeDevice
+                                                           : cudaMemoryTypeUnregistered;
+  return cudaSuccess;
 }

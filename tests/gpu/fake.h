@@ -59,6 +59,8 @@ typedef struct
   guint (*legacy_runs) (void);        /* since reset */
   void (*set_order) (FakeOrder order); /* FAKE_LATE at first; a reset leaves it as it is */
   void (*count) (FakeCounts *counts);
+  gpointer (*pin) (gsize size); /* the host's memory that the device reaches; not among a reset's leftovers */
+  void (*unpin) (gpointer memory);
 } FakeControl;
 
 /* ---- within the stand-in ----------------------------------------------------------------------------- */

@@ -117,8 +117,8 @@ plan_clear (Plan *plan)
 
 /* The CPU's tiles, all of them; the kernel's are compared. */
 static float *
-check_gather (const Plan *plan, const DuFrameKind *kind, const TestFrame *frame, const DuFrame *on_device,
-    const char *what)
+check_gather (const Plan *plan, const DuFrameKind *kind, const TestFrame *frame,
+    const DuKernelFrame *on_device, const char *what)
 {
   float *pictures = g_new (float, (gsize) plan->n *TILE_FLOATS),
         *got = g_new (float, (gsize) plan->n *TILE_FLOATS);
@@ -146,8 +146,8 @@ check_gather (const Plan *plan, const DuFrameKind *kind, const TestFrame *frame,
 
 /* Row by row of tiles, as the deblurrer goes, with three rows of results in memory; or the frame at once. */
 static void
-scatter (const Plan *plan, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out,
-    const float *results, gboolean at_once, float strength)
+scatter (const Plan *plan, const DuFrameKind *kind, const DuKernelFrame *frame, const float *results,
+    gboolean at_once)
 {
   const DuTileAxis *vertical = &plan->plan.vertical;
   int columns = plan->tiles.columns, ring = at_once ? plan->n : 3 * columns, done = 0;
@@ -161,7 +161,7 @@ scatter (const Plan *plan, const DuFrameKind *kind, const DuFrame *in, const DuF
           TILE_FLOATS * sizeof *memory);
     if (at_once && row + 1 < vertical->count)
       continue;
-    du_kernel_scatter (NULL, kind, in, out, &plan->tiles, memory, ring, done, end, strength);
+    du_kernel_scatter (NULL, kind, frame, &plan->tiles, memory, ring, done, end);
     done = end;
   }
   device_free (memory);
@@ -186,6 +186,7 @@ check_frame (const DuFrameInfo *info, int padding, gboolean flip, float strength
   int calls = 0;
   TestFrame in, out, expected;
   DeviceFrame device_in, device_out;
+  DuKernelFrame frame = { .strength = strength }, *on_device;
   DuFrameKind kind;
   Plan plan;
 
@@ -198,14 +199,18 @@ check_frame (const DuFrameInfo *info, int padding, gboolean flip, float strength
   g_assert_true (du_deblurrer_process (deblurrer, &in.frame, &expected.frame, strength, NULL));
 
   device_frame_init (&device_in, &in);
-  pictures = check_gather (&plan, &kind, &in, &device_in.frame, what);
+  frame.in = device_in.frame;
+  on_device = to_device (&frame, sizeof frame);
+  pictures = check_gather (&plan, &kind, &in, on_device, what);
   results = g_new (float, (gsize) plan.n *TILE_FLOATS);
   calls = 0;
   network (&calls, plan.n, TILE_HEIGHT, TILE_WIDTH, pictures, results, NULL);
   for (int at_once = 0; at_once < 2; at_once++) {
     test_frame_init (&out, info, padding, !flip);
     device_frame_init (&device_out, &out);
-    scatter (&plan, &kind, &device_in.frame, &device_out.frame, results, at_once, strength);
+    frame.out = device_out.frame;
+    device_write (on_device, &frame, sizeof frame);
+    scatter (&plan, &kind, on_device, results, at_once);
     device_frame_clear (&device_out);
     if (strength > 0)
       check_close (&expected, &out, what);
@@ -213,6 +218,7 @@ check_frame (const DuFrameInfo *info, int padding, gboolean flip, float strength
       test_frame_check_equal (&in, &out, what);
     test_frame_clear (&out);
   }
+  device_free (on_device);
   device_frame_clear (&device_in);
   plan_clear (&plan);
   test_frame_clear (&in);
