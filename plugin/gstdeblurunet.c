@@ -15,6 +15,9 @@
  * as wide (of an odd width, one more on each side), from which metas about places in the picture are dropped.
  * The presets "fast", "quality" and "gentle" set several properties at once.
  *
+ * Frames in CUDA memory (`video/x-raw(memory:CUDAMemory)`, where built with GStreamer's CUDA library) stay there, in the
+ * context of their own, which is shared by `gst.cuda.context`; with the CPU as back end they are refused.
+ *
  * The network is one of the published form, trained with `deblurunet-train`, whose weights files the
  * #GstDeblurunet:weights property takes.
  *
@@ -39,26 +42,13 @@
 #include "gstdeblurunet.h"
 
 #include "compare.h"
+#include "cudamemory.h"
 #include "qos.h"
 #include "queue.h"
 #include "session.h"
 
 GST_DEBUG_CATEGORY (gst_deblurunet_debug);
 #define GST_CAT_DEFAULT gst_deblurunet_debug
-
-#define FORMATS                                                                                              \
-  "{ I420, NV12, NV21, YV12, YUY2, UYVY, Y42B, Y444, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, "   \
-  "ABGR, GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
-
-/* The library takes frames of up to 32767 pixels a side. */
-#define CAPS(largest_width) \
-  "video/x-raw, format = (string) " FORMATS ", width = [ 1, " largest_width " ], height = [ 1, 32767 ]"
-
-static GstStaticPadTemplate sink_template
-    = GST_STATIC_PAD_TEMPLATE ("sink", GST_PAD_SINK, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS ("32767")));
-/* Two of them side by side. */
-static GstStaticPadTemplate src_template
-    = GST_STATIC_PAD_TEMPLATE ("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS (CAPS ("65536")));
 
 struct _GstDeblurunet
 {
@@ -70,6 +60,7 @@ struct _GstDeblurunet
   GstDeblurunetSettings settings;
   gboolean weights_changed; /* since the session was opened */
   DuSession *session;       /* while started */
+  GstDeblurunetCuda cuda;
   GstDeblurunetStats stats;
   GstDeblurunetQos qos;
   GstClockTime processing;     /* of a frame, lately */
@@ -81,6 +72,8 @@ struct _GstDeblurunet
   DuSessionOptions options; /* since start */
   guint frames_in_flight;   /* since start */
   guint caps;               /* how many there have been */
+  DuMemory memory;          /* of frames, by the caps */
+  gpointer cuda_context;    /* that the session is in, or NULL */
   gboolean video_meta;      /* downstream understands GstVideoMeta */
   gboolean discont;         /* frames were dropped before the next one */
   gboolean warned;          /* that frames come too late */
@@ -99,12 +92,46 @@ static DuSession *
 open_session (GstDeblurunet *self, GError **error)
 {
   g_autofree char *weights = NULL;
+  DuSessionOptions options = self->options;
 
+  gst_deblurunet_cuda_options (&self->cuda, GST_ELEMENT (self), &options);
+  self->cuda_context = options.cuda_context;
   GST_OBJECT_LOCK (self);
   weights = g_strdup (self->settings.weights);
   self->weights_changed = FALSE;
   GST_OBJECT_UNLOCK (self);
-  return gst_deblurunet_session_open (GST_ELEMENT (self), weights, &self->options, error);
+  return gst_deblurunet_session_open (GST_ELEMENT (self), weights, &options, error);
+}
+
+/* Takes the new session. */
+static void
+replace_session (GstDeblurunet *self, DuSession *session)
+{
+  DuSession *old;
+
+  GST_OBJECT_LOCK (self);
+  old = self->session;
+  self->session = session;
+  GST_OBJECT_UNLOCK (self);
+  du_session_unref (old);
+}
+
+/* For frames in CUDA memory: a session in their context. Posts an error where there is none. */
+static gboolean
+enter_cuda (GstDeblurunet *self)
+{
+  GstElement *element = GST_ELEMENT (self);
+  g_autoptr (GError) error = NULL;
+  DuSession *session;
+
+  if (gst_deblurunet_cuda_ensure (&self->cuda, element, self->options.device, &error)
+      && gst_deblurunet_cuda_is_other (&self->cuda, self->cuda_context)
+      && (session = open_session (self, &error)))
+    replace_session (self, session);
+  if (!error && gst_deblurunet_session_has_cuda (self->session))
+    return TRUE;
+  gst_deblurunet_post_cuda_error (element, self->session, error);
+  return FALSE;
 }
 
 static gboolean
@@ -118,6 +145,8 @@ start (GstBaseTransform *transform)
   self->options = self->settings.session;
   self->frames_in_flight = self->settings.frames_in_flight;
   GST_OBJECT_UNLOCK (self);
+  self->memory = DU_MEMORY_HOST;
+  gst_deblurunet_cuda_restrict (&self->cuda, GST_ELEMENT (self), self->options.device);
   session = open_session (self, &error);
   if (!session || !gst_deblurunet_queue_start (self->queue, self->frames_in_flight, &error)) {
     gst_deblurunet_post_error (GST_ELEMENT (self), error, TRUE);
@@ -293,13 +322,17 @@ transform_caps (GstBaseTransform *base, GstPadDirection direction, GstCaps *caps
 {
   GstDeblurunet *self = GST_DEBLURUNET (base);
   GstDeblurunetCompare compare;
+  gboolean without_cuda;
   GstCaps *others, *filtered;
 
   GST_OBJECT_LOCK (self);
   compare = self->settings.compare;
+  without_cuda = self->session && !gst_deblurunet_session_has_cuda (self->session);
   GST_OBJECT_UNLOCK (self);
   others = compare == GST_DEBLURUNET_COMPARE_SIDE_BY_SIDE ? gst_deblurunet_compare_caps (direction, caps)
                                                           : gst_caps_ref (caps);
+  if (without_cuda)
+    others = gst_deblurunet_cuda_drop_caps (others);
   if (!filter)
     return others;
   filtered = gst_caps_intersect_full (filter, others, GST_CAPS_INTERSECT_FIRST);
@@ -312,7 +345,6 @@ set_info (GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo *in, GstCaps *o
 {
   GstDeblurunet *self = GST_DEBLURUNET (filter);
 
-  (void) in_caps;
   (void) out_caps;
   (void) out;
   if (GST_VIDEO_INFO_INTERLACE_MODE (in) == GST_VIDEO_INTERLACE_MODE_FIELDS) {
@@ -323,6 +355,9 @@ set_info (GstVideoFilter *filter, GstCaps *in_caps, GstVideoInfo *in, GstCaps *o
   }
   hand_on (self, 0); /* under the caps that downstream still has */
   self->caps++;
+  self->memory = gst_deblurunet_cuda_has_caps (in_caps) ? DU_MEMORY_CUDA : DU_MEMORY_HOST;
+  if (self->memory == DU_MEMORY_CUDA && !enter_cuda (self))
+    return FALSE;
   GST_OBJECT_LOCK (self);
   self->frame_duration
       = GST_VIDEO_INFO_FPS_N (in) > 0
@@ -337,18 +372,14 @@ static void
 swap_weights (GstDeblurunet *self)
 {
   g_autoptr (GError) error = NULL;
-  DuSession *session = open_session (self, &error), *old;
+  DuSession *session = open_session (self, &error);
 
   if (!session) {
     g_prefix_error (&error, "the weights in use stay: ");
     gst_deblurunet_post_error (GST_ELEMENT (self), error, FALSE);
     return;
   }
-  GST_OBJECT_LOCK (self);
-  old = self->session;
-  self->session = session;
-  GST_OBJECT_UNLOCK (self);
-  du_session_unref (old);
+  replace_session (self, session);
 }
 
 static void
@@ -438,6 +469,13 @@ submit_input_buffer (GstBaseTransform *transform, gboolean is_discont, GstBuffer
     gst_buffer_unref (input);
     return GST_FLOW_OK;
   }
+  if (self->memory == DU_MEMORY_CUDA && gst_deblurunet_cuda_follow (&self->cuda, GST_ELEMENT (self), input)) {
+    if (!enter_cuda (self)) {
+      gst_buffer_unref (input);
+      return GST_FLOW_ERROR;
+    }
+    gst_base_transform_reconfigure_src (transform); /* buffers of that context */
+  }
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
       ->submit_input_buffer (transform, is_discont, input);
 }
@@ -464,6 +502,7 @@ begin_frame (GstDeblurunet *self, GstBuffer *input)
   job->in_info = GST_VIDEO_FILTER (self)->in_info;
   job->out_info = GST_VIDEO_FILTER (self)->out_info;
   job->caps = self->caps;
+  job->memory = self->memory;
   job->deblur = !needs_no_work (self, job->input);
   job->late = self->late;
   job->session = du_session_ref (self->session);
@@ -488,6 +527,38 @@ generate_output (GstBaseTransform *transform, GstBuffer **output)
   return flow == GST_FLOW_OK ? hand_on (self, self->frames_in_flight) : flow;
 }
 
+/* Caps for CUDA memory that nothing here can deblur, and that transform_caps() did not offer. */
+static gboolean
+is_hopeless (GstDeblurunet *self, const GstCaps *caps)
+{
+  gboolean hopeless;
+
+  GST_OBJECT_LOCK (self);
+  hopeless = self->session && gst_deblurunet_cuda_has_caps (caps) && !gst_deblurunet_session_has_cuda (self->session);
+  GST_OBJECT_UNLOCK (self);
+  return hopeless;
+}
+
+/* Where such come all the same, the user is to read why it does not work, not "not negotiated". */
+static gboolean
+accept_caps (GstBaseTransform *base, GstPadDirection direction, GstCaps *caps)
+{
+  return (direction == GST_PAD_SINK && is_hopeless (GST_DEBLURUNET (base), caps))
+         || GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->accept_caps (base, direction, caps);
+}
+
+static gboolean
+takes_caps (GstDeblurunet *self, GstEvent *event)
+{
+  GstCaps *caps;
+
+  gst_event_parse_caps (event, &caps);
+  if (!is_hopeless (self, caps))
+    return TRUE;
+  gst_deblurunet_post_cuda_error (GST_ELEMENT (self), self->session, NULL);
+  return FALSE;
+}
+
 /* Frames on their way come before what follows them. */
 static gboolean
 sink_event (GstBaseTransform *transform, GstEvent *event)
@@ -510,6 +581,10 @@ sink_event (GstBaseTransform *transform, GstEvent *event)
     if (GST_EVENT_IS_SERIALIZED (event))
       hand_on (self, 0);
   }
+  if (GST_EVENT_TYPE (event) == GST_EVENT_CAPS && !takes_caps (self, event)) {
+    gst_event_unref (event);
+    return FALSE;
+  }
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->sink_event (transform, event);
 }
 
@@ -527,36 +602,34 @@ src_event (GstBaseTransform *transform, GstEvent *event)
   return gst_pad_push_event (transform->sinkpad, event);
 }
 
-/* Room for the frames on their way in the first of a query's pools. */
-static void
-widen_pool (GstDeblurunet *self, GstQuery *query)
-{
-  GstBufferPool *pool;
-  guint size, least, most;
-
-  if (gst_query_get_n_allocation_pools (query) == 0)
-    return;
-  gst_query_parse_nth_allocation_pool (query, 0, &pool, &size, &least, &most);
-  least += self->frames_in_flight;
-  gst_query_set_nth_allocation_pool (query, 0, pool, size, least, most ? MAX (least, most) : 0);
-  gst_clear_object (&pool);
-}
-
 static gboolean
 propose_allocation (GstBaseTransform *transform, GstQuery *decided, GstQuery *query)
 {
-  if (!GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->propose_allocation (transform, decided, query))
+  GstDeblurunet *self = GST_DEBLURUNET (transform);
+
+  if (self->memory == DU_MEMORY_CUDA) {
+    if (!gst_deblurunet_cuda_propose (&self->cuda, query))
+      return FALSE;
+  } else if (!GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->propose_allocation (transform, decided, query)) {
     return FALSE;
-  widen_pool (GST_DEBLURUNET (transform), query);
+  }
+  gst_deblurunet_widen_pool (query, self->frames_in_flight);
   return TRUE;
 }
 
 static gboolean
 decide_allocation (GstBaseTransform *transform, GstQuery *query)
 {
-  GST_DEBLURUNET (transform)->video_meta
-      = gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
-  widen_pool (GST_DEBLURUNET (transform), query);
+  GstDeblurunet *self = GST_DEBLURUNET (transform);
+
+  /* CUDA memory tells its layout by itself, too. */
+  self->video_meta = self->memory == DU_MEMORY_CUDA
+                     || gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, NULL);
+  gst_deblurunet_widen_pool (query, self->frames_in_flight);
+  if (self->memory == DU_MEMORY_CUDA && !gst_deblurunet_cuda_decide (&self->cuda, query)) {
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT, ("No memory on the GPU for frames."), (NULL));
+    return FALSE;
+  }
   return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->decide_allocation (transform, query);
 }
 
@@ -566,23 +639,20 @@ static GstFlowReturn
 prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer **output)
 {
   GstDeblurunet *self = GST_DEBLURUNET (transform);
+  GstFlowReturn flow;
 
   if (needs_no_work (self, input) && !shows_side_by_side (self)
       && (self->video_meta || !gst_buffer_get_video_meta (input))) {
     *output = input;
     return GST_FLOW_OK;
   }
-  if (!gst_deblurunet_frame_fits (&GST_VIDEO_FILTER (self)->out_info)) {
-    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT,
-        ("No memory for a frame of %dx%d pixels, %" G_GSIZE_FORMAT " MB.",
-            GST_VIDEO_INFO_WIDTH (&GST_VIDEO_FILTER (self)->out_info),
-            GST_VIDEO_INFO_HEIGHT (&GST_VIDEO_FILTER (self)->out_info),
-            GST_VIDEO_INFO_SIZE (&GST_VIDEO_FILTER (self)->out_info) / 1000000),
-        (NULL));
+  if (self->memory == DU_MEMORY_HOST
+      && !gst_deblurunet_frame_fits (GST_ELEMENT (self), &GST_VIDEO_FILTER (self)->out_info))
     return GST_FLOW_ERROR;
-  }
-  return GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)
-      ->prepare_output_buffer (transform, input, output);
+  flow = GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->prepare_output_buffer (transform, input, output);
+  if (flow == GST_FLOW_ERROR && self->memory == DU_MEMORY_CUDA)
+    GST_ELEMENT_ERROR (self, RESOURCE, NO_SPACE_LEFT, ("No memory on the GPU for a frame."), (NULL));
+  return flow;
 }
 
 /* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory; where
@@ -607,6 +677,9 @@ query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query_)
   gboolean live, done;
   GstClockTime least, most, ours;
 
+  if (GST_QUERY_TYPE (query_) == GST_QUERY_CONTEXT
+      && gst_deblurunet_cuda_query (&self->cuda, GST_ELEMENT (self), query_))
+    return TRUE;
   if (direction == GST_PAD_SINK && GST_QUERY_IS_SERIALIZED (query_))
     hand_on (self, 0);
   done = GST_BASE_TRANSFORM_CLASS (gst_deblurunet_parent_class)->query (base, direction, query_);
@@ -620,6 +693,15 @@ query (GstBaseTransform *base, GstPadDirection direction, GstQuery *query_)
         query_, live, least + ours, GST_CLOCK_TIME_IS_VALID (most) ? most + ours : GST_CLOCK_TIME_NONE);
   }
   return done;
+}
+
+static void
+set_context (GstElement *element, GstContext *context)
+{
+  GstDeblurunet *self = GST_DEBLURUNET (element);
+
+  gst_deblurunet_cuda_set_context (&self->cuda, element, context, self->settings.session.device);
+  GST_ELEMENT_CLASS (gst_deblurunet_parent_class)->set_context (element, context);
 }
 
 static void
@@ -662,6 +744,7 @@ finalize (GObject *object)
   GstDeblurunet *self = GST_DEBLURUNET (object);
 
   gst_deblurunet_queue_free (self->queue);
+  gst_deblurunet_cuda_clear (&self->cuda);
   g_free (self->settings.weights);
   G_OBJECT_CLASS (gst_deblurunet_parent_class)->finalize (object);
 }
@@ -681,9 +764,9 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
   gst_element_class_set_static_metadata (element_class, "U-Net deblurring filter", "Filter/Effect/Video",
       "Makes blurred video sharper with a U-Net on 256x448 tiles, on the GPU or the CPU",
       "The deblurunet authors");
-  gst_element_class_add_static_pad_template (element_class, &sink_template);
-  gst_element_class_add_static_pad_template (element_class, &src_template);
+  gst_deblurunet_add_templates (element_class);
   element_class->change_state = change_state;
+  element_class->set_context = set_context;
   transform_class->start = start;
   transform_class->stop = stop;
   transform_class->before_transform = before_transform;
@@ -697,6 +780,7 @@ gst_deblurunet_class_init (GstDeblurunetClass *klass)
   /* Without a transform_frame the parent class would have it work in place. */
   transform_class->transform_ip = NULL;
   transform_class->transform_caps = transform_caps;
+  transform_class->accept_caps = accept_caps;
   transform_class->transform_meta = transform_meta;
   transform_class->query = query;
   GST_VIDEO_FILTER_CLASS (klass)->set_info = set_info;

@@ -2,6 +2,7 @@
 #include "job.h"
 
 #include "compare.h"
+#include "cudamemory.h"
 
 void
 gst_deblurunet_engine_clear (GstDeblurunetEngine *engine)
@@ -38,11 +39,20 @@ get_deblurrer (
   return engine->deblurrer[picture];
 }
 
+/* CUDA memory has a layout of its own, which the buffers' may differ in. */
+static gboolean
+has_fields (const GstDeblurunetJob *job, const GstVideoFrame *in, const GstVideoFrame *out)
+{
+  if (job->memory == DU_MEMORY_HOST)
+    return gst_deblurunet_has_fields (in, &job->in_info);
+  return gst_deblurunet_has_fields (in, &in->info) && gst_deblurunet_has_fields (out, &out->info);
+}
+
 static gboolean
 deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame *in, const GstVideoFrame *out,
     GError **error)
 {
-  gboolean fields = gst_deblurunet_has_fields (in, &job->in_info);
+  gboolean fields = has_fields (job, in, out);
   GstDeblurunetPicture last = fields ? GST_DEBLURUNET_BOTTOM_FIELD : GST_DEBLURUNET_WHOLE;
 
   engine_prepare (engine, job);
@@ -56,6 +66,7 @@ deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame 
       continue;
     gst_deblurunet_frame_planes (in, i, &from);
     gst_deblurunet_frame_planes (out, i, &to);
+    from.memory = to.memory = job->memory;
     deblurrer = get_deblurrer (engine, job, i, error);
     if (!deblurrer)
       return FALSE;
@@ -75,49 +86,93 @@ deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame 
   return TRUE;
 }
 
-static void
-process (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame *in, const GstVideoFrame *out)
+/* Where the result goes in the mapped output. */
+static GstVideoFrame
+result_in (const GstDeblurunetJob *job, const GstVideoFrame *in, const GstVideoFrame *out)
 {
-  gboolean side_by_side = gst_deblurunet_compare_is_wide (&job->in_info, &job->out_info);
-  GstVideoFrame result = side_by_side ? gst_deblurunet_compare_after (in, out) : *out;
+  return gst_deblurunet_compare_is_wide (&job->in_info, &job->out_info) ? gst_deblurunet_compare_after (in, out)
+                                                                        : *out;
+}
+
+/* What of the input is seen beside the result. In the host's memory. */
+static void
+show_input (GstDeblurunetJob *job, const GstVideoFrame *in, const GstVideoFrame *out)
+{
+  GstVideoFrame result = result_in (job, in, out);
 
   if (!job->deblur)
     gst_deblurunet_compare_copy (in, &result);
-  else if (!deblur (job, engine, in, &result, &job->error))
-    return;
-  if (side_by_side)
+  if (gst_deblurunet_compare_is_wide (&job->in_info, &job->out_info))
     gst_deblurunet_compare_side_by_side (in, out);
   else if (job->deblur && job->compare == GST_DEBLURUNET_COMPARE_SPLIT)
     gst_deblurunet_compare_split (in, out, job->split_position);
 }
 
-/* Maps by ourselves: GstVideoFilter lets a frame that cannot be mapped go downstream with garbage in it. */
+static gboolean
+map_frame (const GstDeblurunetJob *job, DuMemory where, GstVideoFrame *frame, const GstVideoInfo *info,
+    GstBuffer *buffer, GstMapFlags flags)
+{
+  return job->memory == DU_MEMORY_CUDA ? gst_deblurunet_cuda_frame_map (frame, info, buffer, flags, where)
+                                       : gst_deblurunet_frame_map (frame, info, buffer, flags);
+}
+
+/* Maps by ourselves: GstVideoFilter lets a frame that cannot be mapped go downstream with garbage in it. Sets
+ * job->error. */
+static gboolean
+map_frames (
+    GstDeblurunetJob *job, DuMemory where, GstMapFlags output_flags, GstVideoFrame *in, GstVideoFrame *out)
+{
+  const char *memory = job->memory == DU_MEMORY_CUDA ? " in CUDA memory" : "";
+
+  if (!map_frame (job, where, in, &job->in_info, job->input, GST_MAP_READ)) {
+    g_set_error (&job->error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
+        "A buffer of %" G_GSIZE_FORMAT
+        " bytes does not hold a frame of %s, %dx%d%s: the element before deblurunet makes broken frames.",
+        gst_buffer_get_size (job->input), GST_VIDEO_INFO_NAME (&job->in_info),
+        GST_VIDEO_INFO_WIDTH (&job->in_info), GST_VIDEO_INFO_HEIGHT (&job->in_info), memory);
+    return FALSE;
+  }
+  if (map_frame (job, where, out, &job->out_info, job->output, output_flags))
+    return TRUE;
+  g_set_error (&job->error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_WRITE,
+      "A buffer of %" G_GSIZE_FORMAT
+      " bytes, which the elements after deblurunet gave, cannot take a frame of %s, %dx%d%s.",
+      gst_buffer_get_size (job->output), GST_VIDEO_INFO_NAME (&job->out_info),
+      GST_VIDEO_INFO_WIDTH (&job->out_info), GST_VIDEO_INFO_HEIGHT (&job->out_info), memory);
+  gst_video_frame_unmap (in);
+  return FALSE;
+}
+
+static void
+unmap_frames (GstVideoFrame *in, GstVideoFrame *out)
+{
+  gst_video_frame_unmap (out);
+  gst_video_frame_unmap (in);
+}
+
 void
 gst_deblurunet_job_run (GstDeblurunetJob *job, GstDeblurunetEngine *engine)
 {
-  GstVideoFrame in, out;
+  const gboolean compares = job->compare == GST_DEBLURUNET_COMPARE_SPLIT
+                            || gst_deblurunet_compare_is_wide (&job->in_info, &job->out_info);
+  GstVideoFrame in, out, result;
 
   if (job->input == job->output)
     return;
-  if (!gst_deblurunet_frame_map (&in, &job->in_info, job->input, GST_MAP_READ)) {
-    g_set_error (&job->error, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT,
-        "A buffer of %" G_GSIZE_FORMAT
-        " bytes does not hold a frame of %s, %dx%d: the element before deblurunet makes broken frames.",
-        gst_buffer_get_size (job->input), GST_VIDEO_INFO_NAME (&job->in_info),
-        GST_VIDEO_INFO_WIDTH (&job->in_info), GST_VIDEO_INFO_HEIGHT (&job->in_info));
+  if (job->deblur) {
+    if (!map_frames (job, job->memory, GST_MAP_WRITE, &in, &out))
+      return;
+    result = result_in (job, &in, &out);
+    if (deblur (job, engine, &in, &result, &job->error) && compares && job->memory == DU_MEMORY_HOST)
+      show_input (job, &in, &out);
+    unmap_frames (&in, &out);
+    if (job->error || !compares || job->memory == DU_MEMORY_HOST)
+      return;
+  }
+  if (!map_frames (job, DU_MEMORY_HOST, job->deblur ? GST_MAP_READWRITE : GST_MAP_WRITE, &in, &out))
     return;
-  }
-  if (gst_deblurunet_frame_map (&out, &job->out_info, job->output, GST_MAP_WRITE)) {
-    process (job, engine, &in, &out);
-    gst_video_frame_unmap (&out);
-  } else {
-    g_set_error (&job->error, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_WRITE,
-        "A buffer of %" G_GSIZE_FORMAT
-        " bytes, which the elements after deblurunet gave, cannot take a frame of %s, %dx%d.",
-        gst_buffer_get_size (job->output), GST_VIDEO_INFO_NAME (&job->out_info),
-        GST_VIDEO_INFO_WIDTH (&job->out_info), GST_VIDEO_INFO_HEIGHT (&job->out_info));
-  }
-  gst_video_frame_unmap (&in);
+  show_input (job, &in, &out);
+  unmap_frames (&in, &out);
 }
 
 void

@@ -15,6 +15,7 @@ typedef struct
   GstBuffer *input, *output;      /* own; one and the same: the frame is handed on as it is */
   GstVideoInfo in_info, out_info; /* of the caps that they came under */
   guint caps;                     /* a number that changes with the caps */
+  DuMemory memory;                /* of both, by the caps */
   gboolean deblur;                /* FALSE: copied */
   gboolean late;                  /* handed on as it is because it comes too late */
   DuSession *session;             /* own */

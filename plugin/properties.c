@@ -125,6 +125,10 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           "Number format of the network's activations; pictures stay in their own format. f32 is the most "
           "exact, bf16 and f16 are faster where the device computes them natively",
           GST_TYPE_DEBLURUNET_PRECISION, DU_PRECISION_AUTO, ready));
+  g_object_class_install_property (klass, PROP_CUDA_DEVICE_ID,
+      g_param_spec_int ("cuda-device-id", "CUDA device",
+          "Number of the GPU; -1 = the first that works, or, of frames in CUDA memory, the one that they are on",
+          -1, G_MAXINT, -1, ready));
   g_object_class_install_property (klass, PROP_THREADS,
       g_param_spec_int ("threads", "Threads",
           "CPU threads of the network, 0 = one for each core that the process may use. On a machine that is "
@@ -151,7 +155,8 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           0, 1, 1, live));
   g_object_class_install_property (klass, PROP_COMPARE,
       g_param_spec_enum ("compare", "Compare",
-          "Show before and after in one picture, for the cost of a copy of what is shown of the input",
+          "Show before and after in one picture, for the cost of a copy of what is shown of the input; frames in CUDA "
+          "memory pass through the host's memory then",
           GST_TYPE_DEBLURUNET_COMPARE, GST_DEBLURUNET_COMPARE_NONE, playing));
   g_object_class_install_property (klass, PROP_SPLIT_POSITION,
       g_param_spec_double ("split-position", "Split position",
@@ -204,6 +209,9 @@ gst_deblurunet_settings_set (GstDeblurunetSettings *settings, guint id, const GV
   case PROP_PRECISION:
     settings->session.precision = g_value_get_enum (value);
     break;
+  case PROP_CUDA_DEVICE_ID:
+    settings->session.device = g_value_get_int (value);
+    break;
   case PROP_THREADS:
     settings->session.threads = g_value_get_int (value);
     break;
@@ -252,6 +260,9 @@ gst_deblurunet_settings_get (const GstDeblurunetSettings *settings, guint id, GV
     break;
   case PROP_PRECISION:
     g_value_set_enum (value, settings->session.precision);
+    break;
+  case PROP_CUDA_DEVICE_ID:
+    g_value_set_int (value, settings->session.device);
     break;
   case PROP_THREADS:
     g_value_set_int (value, settings->session.threads);

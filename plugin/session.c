@@ -103,3 +103,21 @@ gst_deblurunet_session_open (
     g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;
 }
+
+gboolean
+gst_deblurunet_session_has_cuda (const DuSession *session)
+{
+  return g_str_equal (du_session_backend (session), "cuda");
+}
+
+void
+gst_deblurunet_post_cuda_error (GstElement *element, const DuSession *session, const GError *error)
+{
+  const char *reason = error ? error->message : du_session_note (session);
+
+  GST_ELEMENT_ERROR (element, STREAM, FORMAT,
+      ("Frames in CUDA memory cannot be deblurred: %s. Put cudadownload before deblurunet, or set backend=cuda or "
+       "auto on a machine with a GPU.",
+          reason ? reason : "the back end is the CPU"),
+      (NULL));
+}

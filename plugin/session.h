@@ -13,6 +13,11 @@
 DuSession *gst_deblurunet_session_open (
     GstElement *element, const char *weights, const DuSessionOptions *options, GError **error);
 
+/* Whether it takes frames in CUDA memory. */
+gboolean gst_deblurunet_session_has_cuda (const DuSession *session);
+/* Posts why it does not, or why there is none that does, and what to do. */
+void gst_deblurunet_post_cuda_error (GstElement *element, const DuSession *session, const GError *error);
+
 /* Posts an error of GStreamer's, or one of the library's with what it means in GStreamer's terms; as a warning
  * where it is not fatal. Not with the object lock held. */
 void gst_deblurunet_post_error (GstElement *element, const GError *error, gboolean fatal);

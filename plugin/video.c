@@ -1,7 +1,32 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "video.h"
 
+#include "cudamemory.h"
+
 #define FRAME_TO_ASK_FOR ((gsize) 64 << 20) /* bytes */
+
+#define FORMATS                                                                                              \
+  "{ I420, NV12, NV21, YV12, YUY2, UYVY, Y42B, Y444, RGB, BGR, RGBx, BGRx, xRGB, xBGR, RGBA, BGRA, ARGB, "   \
+  "ABGR, GRAY8, GRAY16_LE, I420_10LE, P010_10LE, ARGB64 }"
+
+/* The library takes frames of up to 32767 pixels a side. */
+#define CAPS(largest_width) \
+  "video/x-raw, format = (string) " FORMATS ", width = [ 1, " largest_width " ], height = [ 1, 32767 ]"
+
+static void
+add_template (GstElementClass *klass, const char *name, GstPadDirection direction, const char *caps)
+{
+  g_autoptr (GstCaps) all = gst_deblurunet_cuda_add_caps (gst_caps_from_string (caps));
+
+  gst_element_class_add_pad_template (klass, gst_pad_template_new (name, direction, GST_PAD_ALWAYS, all));
+}
+
+void
+gst_deblurunet_add_templates (GstElementClass *klass)
+{
+  add_template (klass, "sink", GST_PAD_SINK, CAPS ("32767"));
+  add_template (klass, "src", GST_PAD_SRC, CAPS ("65536")); /* two of them side by side */
+}
 
 int
 gst_deblurunet_picture_height (int height, GstDeblurunetPicture picture)
@@ -148,7 +173,7 @@ gst_deblurunet_frame_map (
 }
 
 gboolean
-gst_deblurunet_frame_fits (const GstVideoInfo *info)
+gst_deblurunet_frame_fits (GstElement *element, const GstVideoInfo *info)
 {
   gsize size = GST_VIDEO_INFO_SIZE (info);
   gpointer memory;
@@ -157,5 +182,24 @@ gst_deblurunet_frame_fits (const GstVideoInfo *info)
     return TRUE;
   memory = g_try_malloc (size);
   g_free (memory);
+  if (!memory)
+    GST_ELEMENT_ERROR (element, RESOURCE, NO_SPACE_LEFT,
+        ("No memory for a frame of %dx%d pixels, %" G_GSIZE_FORMAT " MB.", GST_VIDEO_INFO_WIDTH (info),
+            GST_VIDEO_INFO_HEIGHT (info), size / 1000000),
+        (NULL));
   return memory != NULL;
+}
+
+void
+gst_deblurunet_widen_pool (GstQuery *query, guint frames)
+{
+  GstBufferPool *pool;
+  guint size, least, most;
+
+  if (gst_query_get_n_allocation_pools (query) == 0)
+    return;
+  gst_query_parse_nth_allocation_pool (query, 0, &pool, &size, &least, &most);
+  least += frames;
+  gst_query_set_nth_allocation_pool (query, 0, pool, size, least, most ? MAX (least, most) : 0);
+  gst_clear_object (&pool);
 }

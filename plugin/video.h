@@ -8,6 +8,9 @@
 
 #include "deblurunet.h"
 
+/* Of the pads: all caps that the library has, whatever this machine has. */
+void gst_deblurunet_add_templates (GstElementClass *klass);
+
 /* What is deblurred as one picture. */
 typedef enum
 {
@@ -32,8 +35,10 @@ gboolean gst_deblurunet_has_fields (const GstVideoFrame *frame, const GstVideoIn
 gboolean gst_deblurunet_frame_map (
     GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, GstMapFlags flags);
 
-/* Whether there is memory for one more such frame. GStreamer ends the process where there is none, so it is asked
- * first, for frames so large that asking costs nothing beside them. */
-gboolean gst_deblurunet_frame_fits (const GstVideoInfo *info);
+/* Whether there is memory for one more such frame; posts an error where there is none. GStreamer ends the process
+ * then, so it is asked first, for frames so large that asking costs nothing beside them. */
+gboolean gst_deblurunet_frame_fits (GstElement *element, const GstVideoInfo *info);
+/* Room for so many frames more in the first of an ALLOCATION query's pools. */
+void gst_deblurunet_widen_pool (GstQuery *query, guint frames);
 
 #endif

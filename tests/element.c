@@ -288,6 +288,12 @@ element_buffer_from (const TestFrame *frame, const GstCaps *caps)
 }
 
 void
+element_buffer_fill (const TestFrame *frame, GstBuffer *buffer, const GstCaps *caps)
+{
+  copy_planes (frame, buffer, caps, GST_MAP_WRITE);
+}
+
+void
 element_buffer_to (GstBuffer *buffer, const GstCaps *caps, const DuFrameInfo *info, TestFrame *frame)
 {
   test_frame_init (frame, info, 0, FALSE);

@@ -76,6 +76,8 @@ double element_stat (Element *element, const char *name);
 GstCaps *element_caps (DuFormat format, int width, int height, const char *colorimetry);
 /* A new buffer with the frame's samples in GStreamer's own layout of the caps. */
 GstBuffer *element_buffer_from (const TestFrame *frame, const GstCaps *caps);
+/* The same into a buffer that is there. */
+void element_buffer_fill (const TestFrame *frame, GstBuffer *buffer, const GstCaps *caps);
 /* frame is initialised with info, and takes the buffer's samples. */
 void element_buffer_to (GstBuffer *buffer, const GstCaps *caps, const DuFrameInfo *info, TestFrame *frame);
 /* Pushes the frame, pulls a frame. */

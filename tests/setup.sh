@@ -10,7 +10,7 @@ build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libjansson-dev 
 run="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-plugins-ugly gstreamer1.0-libav"
 check="clang libclang-rt-14-dev g++ python3 python3-numpy python3-torch python3-opencv libomp-dev binutils valgrind
-  util-linux libcairo2-dev libgstrtspserver-1.0-dev
+  util-linux libcairo2-dev libgstrtspserver-1.0-dev libgstreamer-plugins-bad1.0-dev
   libgtk-4-dev xvfb xauth xdotool python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0"
 
 case "${1:-}" in

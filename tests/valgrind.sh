@@ -5,6 +5,7 @@
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
+suppressions=$(dirname "$0")/valgrind.supp
 program=$1
 shift
 command -v valgrind >/dev/null || { echo "skipped: valgrind is not installed"; exit 77; }
@@ -14,4 +15,4 @@ for scenario in "$@"; do
 done
 export DEBLURUNET_TEST_BACKEND=reference G_SLICE=always-malloc
 exec valgrind --quiet --error-exitcode=9 --leak-check=full --show-leak-kinds=definite \
-  --errors-for-leak-kinds=definite "$program" "$@"
+  --errors-for-leak-kinds=definite --suppressions="$suppressions" "$program" "$@"
