@@ -379,11 +379,24 @@ typedef struct
   guint64 step;      /* Adam steps done */
 } DuTrainerState;
 
+/* Bytes that a trainer takes for steps of one size, on the device where that has memory of its own. From the
+ * network's sizes, so about: libraries' own workspaces come on top, and what predictions of other sizes take. */
+typedef struct
+{
+  gsize parameters;  /* they, their gradient, Adam's moments, the average, and copies packed for the library */
+  gsize activations; /* of all rows, pictures and what is kept beside them for the backward pass */
+  gsize gradients;   /* d loss / d activation, as many as are needed at a time */
+  gsize working;     /* of the row that wants most */
+} DuTrainerMemory;
+
 /* To be used from the thread that made it. */
 typedef struct _DuTrainer DuTrainer;
 
 /* Keras's constants, MSE, the published network. */
 DU_API void du_trainer_options_init (DuTrainerOptions *options);
+/* Of steps on n pictures [n, height, width, 3]; nothing is opened or allocated. */
+DU_API gboolean du_trainer_memory (const DuTrainerOptions *options, int n, int height, int width,
+    DuTrainerMemory *memory, GError **error);
 /* parameters: du_config_n_parameters() floats to start from, copied. */
 DU_API DuTrainer *du_trainer_new (const DuTrainerOptions *options, const float *parameters, GError **error);
 DU_API void du_trainer_free (DuTrainer *trainer);

@@ -32,34 +32,63 @@ new_buffer (DuNetwork *network, DuType type, gsize count, GError **error)
   return buffer;
 }
 
-/* One buffer for each span, or for several that do not meet: largest first, each into the first buffer that
- * is free for as long (Pisarchyk & Lee 2020, "greedy by size for shared objects"). */
-static gboolean
-new_shared_buffers (DuNetwork *network, DuType type, const Span *spans, DuBuffer **buffers, GError **error)
+/* A row's output is needed from the row to its last reader; walking backwards, so is its gradient. */
+static void
+row_spans (const DuConfig *config, int n, int height, int width, Span spans[DU_N_ROWS])
 {
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    int level = du_rows[row].level;
+
+    spans[row] = (Span){ row, last_reader (row),
+      (gsize) n * (height >> level) * (width >> level) * du_row_channels (config, row) };
+    if (du_rows[row].kind == DU_ROW_HEAD)
+      spans[row].count = 0; /* the prediction, float32 */
+  }
+}
+
+/* One buffer for each span, or for several that do not meet: largest first, each into the first buffer that
+ * is free for as long (Pisarchyk & Lee 2020, "greedy by size for shared objects"). owners: of each row that
+ * whose buffer it takes, its own or another's of at least its size; -1 = it wants none. */
+static void
+share_buffers (const Span *spans, int owners[DU_N_ROWS])
+{
+  for (int row = 0; row < DU_N_ROWS; row++)
+    owners[row] = -1;
   for (;;) {
     int largest = -1;
 
     for (int row = 0; row < DU_N_ROWS; row++)
-      if (!buffers[row] && spans[row].count && (largest < 0 || spans[row].count > spans[largest].count))
+      if (owners[row] < 0 && spans[row].count && (largest < 0 || spans[row].count > spans[largest].count))
         largest = row;
     if (largest < 0)
-      return TRUE;
-    /* Those given a buffer already are at least as large. */
-    for (int owner = 0; owner < DU_N_ROWS && !buffers[largest]; owner++) {
-      gboolean is_free = buffers[owner] != NULL;
+      return;
+    for (int owner = 0; owner < DU_N_ROWS && owners[largest] < 0; owner++) {
+      gboolean is_free = owners[owner] == owner;
 
       for (int user = 0; user < DU_N_ROWS && is_free; user++)
-        is_free = buffers[user] != buffers[owner] || spans[user].last < spans[largest].first
+        is_free = owners[user] != owner || spans[user].last < spans[largest].first
                   || spans[user].first > spans[largest].last;
       if (is_free)
-        buffers[largest] = buffers[owner];
+        owners[largest] = owner;
     }
-    if (!buffers[largest])
-      buffers[largest] = new_buffer (network, type, spans[largest].count, error);
-    if (!buffers[largest])
-      return FALSE;
+    if (owners[largest] < 0)
+      owners[largest] = largest;
   }
+}
+
+static gboolean
+new_shared_buffers (DuNetwork *network, DuType type, const Span *spans, DuBuffer **buffers, GError **error)
+{
+  int owners[DU_N_ROWS];
+
+  share_buffers (spans, owners);
+  for (int row = 0; row < DU_N_ROWS; row++)
+    if (owners[row] == row && !(buffers[row] = new_buffer (network, type, spans[row].count, error)))
+      return FALSE;
+  for (int row = 0; row < DU_N_ROWS; row++)
+    if (owners[row] >= 0)
+      buffers[row] = buffers[owners[row]];
+  return TRUE;
 }
 
 static void
@@ -87,10 +116,11 @@ check_size (const DuConfig *config, int n, int height, int width, GError **error
         n, height, width, DU_SIZE_MULTIPLE);
     return FALSE;
   }
-  /* No row's output is larger than the first one's, or than the picture with base widths below 3. */
+  /* No row's output is larger than the first one's, or than the picture with base widths below 3; a row has
+   * less than four times as much for all that it needs. */
   if (!g_size_checked_mul (&bytes, (gsize) n * height, (gsize) width * sizeof (float))
       || !g_size_checked_mul (&bytes, bytes, MAX (config->base_width, DU_PICTURE_CHANNELS))
-      || bytes > G_MAXSSIZE) {
+      || bytes > G_MAXSSIZE / (4 * DU_N_ROWS)) {
     g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
         "%d pictures of height %d and width %d at base width %d exceed the address space: give smaller ones",
         n, height, width, config->base_width);
@@ -141,16 +171,9 @@ network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int wi
   network->n_samples = (gsize) n * height * width * DU_PICTURE_CHANNELS;
   network->buffers = g_ptr_array_new ();
 
-  for (int row = 0; row < DU_N_ROWS; row++) {
-    int level = du_rows[row].level;
-
-    /* A row's output is needed from the row to its last reader; walking backwards, so is its gradient. */
-    spans[row] = (Span){ row, last_reader (row),
-      (gsize) n * (height >> level) * (width >> level) * du_row_channels (&cache->config, row) };
-    if (du_rows[row].kind == DU_ROW_HEAD)
-      spans[row].count = 0; /* the prediction, float32 */
+  row_spans (&cache->config, n, height, width, spans);
+  for (int row = 0; row < DU_N_ROWS; row++)
     apart[row] = (Span){ 0, DU_N_ROWS, spans[row].count };
-  }
   ok = (network->picture = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
        && (network->prediction = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
        && new_shared_buffers (network, cache->type, training ? apart : spans, network->outputs, error);
@@ -168,6 +191,44 @@ network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int wi
   if (!ok)
     g_clear_pointer (&network, network_free);
   return network;
+}
+
+gboolean
+du_network_training_memory (const DuConfig *config, DuType type, int n, int height, int width,
+    DuTrainerMemory *memory, GError **error)
+{
+  const gsize of_type = type == DU_TYPE_F32 ? sizeof (float) : sizeof (guint16);
+  Span spans[DU_N_ROWS];
+  int owners[DU_N_ROWS];
+
+  if (!check_size (config, n, height, width, error))
+    return FALSE;
+  row_spans (config, n, height, width, spans);
+  share_buffers (spans, owners);
+  /* Picture, prediction and target; d loss / d prediction. */
+  memory->gradients = (gsize) n * height * width * DU_PICTURE_CHANNELS * sizeof (float);
+  memory->activations = 3 * memory->gradients;
+  memory->working = 0;
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    const DuRow *r = &du_rows[row];
+    gsize pixels = (gsize) n * (height >> r->level) * (width >> r->level), sources = 0;
+
+    memory->activations += spans[row].count * of_type;
+    if (owners[row] == row)
+      memory->gradients += spans[row].count * of_type;
+    /* What the op keeps until its backward (backend.h). */
+    if (du_row_has_bn (config, row))
+      memory->activations += spans[row].count * of_type;
+    if (r->kind == DU_ROW_POOL)
+      memory->activations += spans[row].count;
+    /* Rewritten for a library: both sources side by side, an up-conv's output and source. */
+    if (r->kind == DU_ROW_CONV)
+      sources = pixels * (du_row_channels (config, r->source) + du_row_channels (config, r->skip));
+    else if (r->kind == DU_ROW_UP)
+      sources = spans[row].count + pixels / 4 * du_row_channels (config, r->source);
+    memory->working = MAX (memory->working, sources * of_type);
+  }
+  return TRUE;
 }
 
 gboolean

@@ -37,6 +37,10 @@ gboolean du_network_forward (DuNetwork *network, DuBuffer *statistics, GError **
  * parameter block, with d loss / d parameter. */
 gboolean du_network_backward (DuNetwork *network, DuBuffer *parameters, GError **error);
 
+/* What a network in training takes, in the fields activations, gradients and working; the others stay. */
+gboolean du_network_training_memory (const DuConfig *config, DuType type, int n, int height, int width,
+    DuTrainerMemory *memory, GError **error);
+
 /* The networks prepared on one context, by mode and size; the last used of each mode are kept. */
 typedef struct
 {

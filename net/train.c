@@ -78,6 +78,27 @@ check_options (const DuTrainerOptions *options, GError **error)
          && check_range ("ema_decay", options->ema_decay, 0, 1, error);
 }
 
+gboolean
+du_trainer_memory (const DuTrainerOptions *options, int n, int height, int width, DuTrainerMemory *memory,
+    GError **error)
+{
+  const gboolean half = options->precision == DU_PRECISION_BF16 || options->precision == DU_PRECISION_F16;
+  DuTrainerMemory sum = { 0 };
+  gsize all, trainable;
+
+  if (!check_options (options, error)
+      || !du_network_training_memory (&options->config, half ? DU_TYPE_BF16 : DU_TYPE_F32, n, height, width,
+          &sum, error))
+    return FALSE;
+  all = du_config_n_parameters (&options->config);
+  trainable = du_config_n_trainable (&options->config);
+  /* Parameters, gradient, two moments, batch statistics, average; packed for forward and backward. */
+  sum.parameters = (all + 3 * trainable + (all - trainable) + (options->ema_decay > 0 ? all : 0)) * sizeof (float)
+                   + 2 * all * (half ? sizeof (guint16) : sizeof (float));
+  *memory = sum;
+  return TRUE;
+}
+
 static gboolean
 upload_zeros (DuTrainer *trainer, DuBuffer *buffer, gsize count, GError **error)
 {

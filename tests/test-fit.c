@@ -249,6 +249,7 @@ test_run (void)
 
   assert_code (result, EXIT_DONE);
   assert_says (&result, "epoch 3/3");
+  assert_says (&result, "memory: about ");
   csv = read_file (out, "history.csv", NULL);
   g_assert_cmpuint (count_lines (csv), ==, 4);
   g_assert_true (g_str_has_prefix (csv, "epoch,steps,learning_rate,"));
@@ -450,6 +451,9 @@ test_usage (void)
     { "fit DATA -o NEW --init=DONE/weights.safetensors --head=sigmoid", EXIT_USAGE, "--head" },
     { "fit DATA -o DATA/sharp/00.png/x", EXIT_IO, "00.png" },
     { "fit --help", EXIT_DONE, "--steps-per-epoch" },
+    { "info --batch=0", EXIT_USAGE, "--batch=0" },
+    { "info", EXIT_DONE, "8 of 256x448 a step" },
+    { "info DONE/weights.safetensors --batch=2 --height=96 --width=96", EXIT_DONE, "2 of 96x96 a step" },
     { "eval DATA", EXIT_USAGE, "--weights" },
     { "eval --weights=DONE/weights.safetensors", EXIT_USAGE, "no data" },
     { "eval --weights=DONE/history.csv DATA", EXIT_WEIGHTS, "history.csv" },

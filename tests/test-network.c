@@ -241,6 +241,55 @@ test_sharing (void)
   backend.close (context);
 }
 
+/* What is said to be taken is what is taken. */
+static void
+test_memory (void)
+{
+  enum
+  {
+    N = 2,
+    H = 64,
+    W = 96,
+    PICTURES = 4 * N * H * W * 3 * sizeof (float),
+  };
+  DuContext *context;
+  const DuBackend backend = open_counted (&context);
+  g_autoptr (GError) error = NULL;
+  DuNetworkCache networks;
+  DuTrainerOptions options;
+  DuTrainerMemory f32, bf16;
+  gsize rectified = 0, positions = 0;
+
+  du_trainer_options_init (&options);
+  g_assert_true (du_trainer_memory (&options, N, H, W, &f32, &error));
+  options.precision = DU_PRECISION_BF16;
+  g_assert_true (du_trainer_memory (&options, N, H, W, &bf16, &error));
+  for (guint i = 0; i < du_config_n_layers (&options.config); i++) {
+    DuLayer layer;
+    gsize elements;
+
+    du_config_layer (&options.config, i, H, W, &layer);
+    elements = (gsize) N * layer.height * layer.width * layer.channels;
+    rectified += strstr (layer.operation, "BN") ? elements * sizeof (float) : 0;
+    positions += strstr (layer.operation, "pool") ? elements : 0;
+  }
+  g_assert_cmpuint (rectified, >, 0);
+  g_assert_cmpuint (positions, >, 0);
+  du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &options.config, 1);
+  g_assert_nonnull (du_network_cache_get (&networks, DU_MODE_TRAINING, N, H, W, &error));
+  g_assert_cmpuint (f32.activations + f32.gradients, ==,
+      counted.elements * sizeof (float) + rectified + positions);
+  g_assert_cmpuint (f32.activations + f32.gradients - PICTURES - positions, ==,
+      2 * (bf16.activations + bf16.gradients - PICTURES - positions));
+  g_assert_cmpuint (f32.working, ==, 2 * bf16.working);
+  g_assert_cmpuint (f32.working, ==, (gsize) N * H * W * 64 * sizeof (float)); /* what dec0.conv1 reads */
+  g_assert_cmpuint (f32.parameters - bf16.parameters, ==, 4 * du_config_n_parameters (&options.config));
+  g_assert_false (du_trainer_memory (&options, 1 << 20, 1 << 20, 1 << 20, &f32, &error));
+  g_assert_error (error, DU_ERROR, DU_ERROR_MEMORY);
+  du_network_cache_clear (&networks);
+  backend.close (context);
+}
+
 /* Whatever cannot be had: an error, nothing left behind, and a second try without the other networks. */
 static void
 test_no_memory (void)
@@ -412,6 +461,7 @@ main (int argc, char **argv)
       g_test_add_data_func (path, &cases[i], test_pytorch);
   }
   g_test_add_func ("/network/sharing", test_sharing);
+  g_test_add_func ("/network/memory", test_memory);
   g_test_add_func ("/network/no-memory", test_no_memory);
   g_test_add_func ("/network/cache", test_cache);
   g_test_add_func ("/network/sizes", test_sizes);

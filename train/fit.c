@@ -280,6 +280,25 @@ write_description (Fit *fit, GError **error)
 }
 
 static void
+print_memory (const Fit *fit, int height, int width)
+{
+  const double mega = 1 << 20;
+  double batches, copy = 0;
+  DuTrainerMemory memory;
+
+  if (!du_trainer_memory (&fit->plan.trainer, (int) fit->plan.batch, height, width, &memory, NULL))
+    return;
+  /* Input and target, as many as loader_new() has slots. */
+  batches = 2.0 * (fit->plan.loaders + 2) * fit->plan.batch * height * width * 3 * sizeof (float);
+  for (int i = 0; i < CHECKPOINT_BLOCKS; i++)
+    copy += (double) fit->host.count[i] * sizeof (float);
+  g_print ("memory: about %.0f MiB to train (%.0f activations, %.0f their gradients, %.0f working memory, %.0f "
+           "parameters and moments), %.0f for batches ahead and %.0f for checkpoints\n",
+      memory_total (&memory), (double) memory.activations / mega, (double) memory.gradients / mega,
+      (double) memory.working / mega, (double) memory.parameters / mega, batches / mega, copy / mega);
+}
+
+static void
 print_start (const Fit *fit)
 {
   const DuConfig *config = &fit->plan.trainer.config;
@@ -292,6 +311,7 @@ print_start (const Fit *fit)
       du_trainer_backend (fit->trainer), du_trainer_precision (fit->trainer));
   g_print ("data: %u pictures to train, %u to validate; %" G_GUINT64_FORMAT " steps of %u %dx%d an epoch\n",
       fit->n_train, fit->n_validation, fit->steps_per_epoch, fit->plan.batch, width, height);
+  print_memory (fit, height, width);
   if (fit->state.batches)
     g_print ("going on at epoch %u, step %" G_GUINT64_FORMAT "\n", fit->state.epoch + 1, fit->state.batches);
 }

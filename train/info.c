@@ -40,6 +40,40 @@ print_network (const DuConfig *config, int height, int width)
       du_config_flops (config, height, width) / 1e9);
 }
 
+/* What steps of batch pictures take, in each size of number. */
+static gboolean
+print_memory (const DuConfig *config, int batch, int height, int width, GError **error)
+{
+  static const struct
+  {
+    const char *what;
+    gsize at;
+  } parts[] = {
+    { "activations", G_STRUCT_OFFSET (DuTrainerMemory, activations) },
+    { "their gradients", G_STRUCT_OFFSET (DuTrainerMemory, gradients) },
+    { "working memory", G_STRUCT_OFFSET (DuTrainerMemory, working) },
+    { "parameters, moments", G_STRUCT_OFFSET (DuTrainerMemory, parameters) },
+  };
+  DuTrainerMemory full, half;
+  DuTrainerOptions options;
+
+  du_trainer_options_init (&options);
+  options.config = *config;
+  if (!du_trainer_memory (&options, batch, height, width, &full, error))
+    return FALSE;
+  options.precision = DU_PRECISION_BF16;
+  if (!du_trainer_memory (&options, batch, height, width, &half, error))
+    return FALSE;
+  g_print ("\nTo train on %d of %dx%d a step, about, MiB:\n%-22s %12s %12s\n", batch, height, width, "", "f32",
+      "bf16, f16");
+  for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
+    g_print ("%-22s %12.0f %12.0f\n", parts[i].what,
+        (double) G_STRUCT_MEMBER (gsize, &full, parts[i].at) / (1 << 20),
+        (double) G_STRUCT_MEMBER (gsize, &half, parts[i].at) / (1 << 20));
+  g_print ("%-22s %12.0f %12.0f\n", "all", memory_total (&full), memory_total (&half));
+  return TRUE;
+}
+
 static void
 print_metadata (const DuModel *model)
 {
@@ -59,7 +93,7 @@ info_command (int argc, char **argv, GError **error)
   int height = DU_TILE_HEIGHT, width = DU_TILE_WIDTH;
   g_autofree char *bn = NULL, *head = NULL;
   g_autoptr (DuModel) model = NULL;
-  int base_width = -1; /* not given */
+  int base_width = -1 /* not given */, batch = 8;
   gboolean helped;
   DuConfig config;
   const GOptionEntry entries[] = {
@@ -69,12 +103,13 @@ info_command (int argc, char **argv, GError **error)
     { "head", 0, 0, G_OPTION_ARG_STRING, &head, "What ends the network: sigmoid or residual", "HEAD" },
     { "height", 0, 0, G_OPTION_ARG_INT, &height, "Height of the picture (256)", "PIXELS" },
     { "width", 0, 0, G_OPTION_ARG_INT, &width, "Width of the picture (448)", "PIXELS" },
+    { "batch", 0, 0, G_OPTION_ARG_INT, &batch, "Pictures per step, for the memory that training takes (8)", "N" },
     { NULL },
   };
 
   if (!options_parse ("[WEIGHTS]",
-          "Prints the layers of the network and its size, of the published one or of a weights file's with its\n"
-          "metadata.",
+          "Prints the layers of the network, its size and the memory that training it takes, of the published one\n"
+          "or of a weights file's with its metadata.",
           entries, &argc, &argv, &helped,
           error)
       || helped)
@@ -104,7 +139,13 @@ info_command (int argc, char **argv, GError **error)
       return EXIT_USAGE;
     }
   }
+  if (batch < 1 || batch > 4096) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--batch=%d: give a number from 1 to 4096", batch);
+    return EXIT_USAGE;
+  }
   print_network (&config, height, width);
+  if (!print_memory (&config, batch, height, width, error))
+    return EXIT_USAGE;
   if (model)
     print_metadata (model);
   return EXIT_DONE;

@@ -81,6 +81,14 @@ parameters_size (gsize count)
       bytes >= 1 << 20 ? "MB" : "KB");
 }
 
+double
+memory_total (const DuTrainerMemory *memory)
+{
+  return ((double) memory->parameters + (double) memory->activations + (double) memory->gradients
+             + (double) memory->working)
+         / (1 << 20);
+}
+
 static volatile sig_atomic_t caught;
 
 static void

@@ -42,6 +42,8 @@ ExitCode info_command (int argc, char **argv, GError **error);
  * g_free. */
 char *parameters_text (gsize count);
 char *parameters_size (gsize count);
+/* All of it, in MiB. */
+double memory_total (const DuTrainerMemory *memory);
 
 /* First SIGINT or SIGTERM: this returns its number from then on; the long loops poll it at every step, save
  * and return with interrupted_exit_code(). A second signal ends the process at once. */
