@@ -186,6 +186,31 @@ test_numbers (void)
   assert_holds (&page, "–\n–\n+1.50\n−1.50\n±0.00\n–\n");
 }
 
+/* A loss that is none to the eye is not shown as one. */
+static void
+test_tiles (void)
+{
+  static const struct
+  {
+    double before, after;
+    const char *look;
+    gboolean unseen;
+  } cases[] = {
+    { 27, 33, "good", FALSE }, { 33, 27, "bad", FALSE }, { 33, 33, "same", FALSE }, { 66, 52, "same", TRUE },
+    { 66, 49, "bad", FALSE }, { 49, 60, "good", FALSE }, { 52, 66, "same", TRUE }, { 66, 66, "same", FALSE },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    g_autoptr (GString) html = g_string_new (NULL);
+    g_autofree char *look = g_strdup_printf ("<b class=\"%s\">", cases[i].look);
+
+    page_tile (html, "<", cases[i].before, cases[i].after);
+    g_test_message ("%s", html->str);
+    g_assert_nonnull (strstr (html->str, look));
+    g_assert_true (!strstr (html->str, "too little to be seen") == !cases[i].unseen);
+  }
+}
+
 /* ---- curves -------------------------------------------------------------------------------------- */
 
 typedef struct
@@ -482,6 +507,8 @@ test_fit (void)
     assert_holds (&page, "Finished after epoch 3");
     assert_holds (&page, "base-width\n1\n");
     assert_holds (&page, "Total\n7,");
+    assert_holds (&page, "Time of a step (ms)");
+    assert_holds (&page, "A step of the last epoch took ");
     g_assert_cmpuint (page.plots, >=, 5);
     g_assert_cmpuint (page.images, ==, 6); /* one validates */
     run (again);                           /* of a run that is over: the page is whole all the same */
@@ -536,6 +563,7 @@ main (int argc, char **argv)
   g_strfreev (media_list ((char *const[]){ base, NULL }, NULL)); /* starts GStreamer */
   g_test_add_func ("/report/text", test_text);
   g_test_add_func ("/report/numbers", test_numbers);
+  g_test_add_func ("/report/tiles", test_tiles);
   g_test_add_func ("/report/curves", test_curves);
   g_test_add_func ("/report/long-curve", test_long_curve);
   g_test_add_func ("/report/triptych", test_triptych);

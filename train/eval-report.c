@@ -225,7 +225,7 @@ eval_report_save (const EvalReport *report, GError **error)
     add_plot (plots, report, kernel);
   append_tiles (page, report);
   page_note (page, machine);
-  page_plots (page, plots);
+  page_plots (page, plots, 0, plots->len);
   append_tables (page, report);
   if (!append_pictures (page, report, error))
     return FALSE;

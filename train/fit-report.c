@@ -11,6 +11,7 @@ enum
 {
   PICTURES = 2,    /* of each kernel */
   ROWS_MAX = 2000, /* of the table of epochs */
+  PLOTS_OF_RUN = 6,
 };
 
 /* ---- pictures ---------------------------------------------------------------------------------- */
@@ -147,6 +148,25 @@ has_kernel (const Fit *fit, guint kernel)
   return FALSE;
 }
 
+static void
+add_step_time (const Fit *fit, GPtrArray *plots)
+{
+  guint n = fit->state.history->len;
+  g_autofree double *x = column (fit, G_STRUCT_OFFSET (EpochRecord, epoch)), *step = g_new (double, n),
+                    *waiting = g_new (double, n);
+  Plot *plot = plot_new ("Time of a step (ms)", "epoch", n, x);
+
+  for (guint i = 0; i < n; i++) {
+    fit_step_time (&fit->state, i, &step[i], &waiting[i]);
+    step[i] *= 1000;
+    waiting[i] *= 1000;
+  }
+  plot_add (plot, "all", step);
+  plot_add (plot, "waiting for pictures", waiting);
+  g_ptr_array_add (plots, plot);
+}
+
+/* The first PLOTS_OF_RUN belong to the run as a whole, the others to each condition. */
 static GPtrArray *
 make_plots (const Fit *fit)
 {
@@ -176,6 +196,10 @@ make_plots (const Fit *fit)
     plot->logarithmic = metrics[i].logarithmic;
     plot_add (plot, "training", y);
   }
+  curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))
+      ->logarithmic
+      = TRUE;
+  add_step_time (fit, plots);
   /* Two stand beside each other. */
   for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
     g_autofree double *y = column (fit, member (blurred, k)), *z = column (fit, member (ssim_blurred, k));
@@ -189,9 +213,6 @@ make_plots (const Fit *fit)
     plot_add (curve (fit, plots, first, "deblurred", member (psnr, k)), "blurred", y);
     plot_add (curve (fit, plots, second, "deblurred", member (ssim, k)), "blurred", z);
   }
-  curve (fit, plots, "Learning rate", "at the end of the epoch", G_STRUCT_OFFSET (EpochRecord, rate))
-      ->logarithmic
-      = TRUE;
   return plots;
 }
 
@@ -205,7 +226,8 @@ headline (const Fit *fit)
 
   if (!best)
     return g_strdup ("No epoch is over yet.");
-  for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
+  /* The others are below in large figures. */
+  for (guint k = 0; k < fit->plan.synth.n_kernels; k++) {
     g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_PAGE_SHORT);
 
     if (!isfinite (best->kernel_psnr[k]))
@@ -371,8 +393,12 @@ fit_report_save (const Fit *fit, GError **error)
   append_tiles (page, fit);
   append_status (page, fit);
   page_heading (page, "Curves");
-  page_plots (page, plots);
+  page_plots (page, plots, 0, PLOTS_OF_RUN);
   append_averages (page, fit);
+  if (plots->len > PLOTS_OF_RUN) {
+    page_heading (page, "Curves of each blur and stream");
+    page_plots (page, plots, PLOTS_OF_RUN, plots->len);
+  }
   if (!append_pictures (page, fit, error))
     return FALSE;
   append_epochs (page, fit);

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define SEEN_BELOW 50.0 /* dB: what differs less from the truth looks like it */
+
 /* No character in it has a meaning in XML. Ink's colours are those of the picture file, in plot-png.c. */
 static const char style[]
     = ":root { color-scheme: light dark; --back: #ffffff; --card: #f5f6f8; --text: #1a1d21;\n"
@@ -21,7 +23,7 @@ static const char style[]
       "h2 { margin: 44px 0 12px; font-size: 20px; }\n"
       ".headline { margin: 10px 0 20px; font-size: 18px; max-width: 46em; }\n"
       ".note, figcaption { color: var(--muted); font-size: 14px; overflow-wrap: anywhere; }\n"
-      ".tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }\n"
+      ".tiles { display: grid; gap: 12px; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); }\n"
       ".tile { background: var(--card); border-radius: 10px; padding: 12px 16px; }\n"
       ".tile b { display: block; font-size: 27px; line-height: 1.3; white-space: nowrap; }\n"
       ".tile span { color: var(--muted); font-size: 14px; display: block; }\n"
@@ -45,6 +47,7 @@ static const char style[]
       "  min-width: 3.5em; }\n"
       ".left { text-align: left; } td.left { white-space: normal; overflow-wrap: anywhere;\n"
       "  min-width: min(13em, 32vw); max-width: 44em; unicode-bidi: isolate; }\n"
+      "td.left + td.left { min-width: min(8em, 32vw); }\n"
       "tr.strong td { font-weight: 600; }\n"
       ".good { color: var(--good); } .bad { color: var(--bad); }\n"
       "summary { cursor: pointer; margin: 12px 0; color: var(--muted); }\n"
@@ -152,9 +155,9 @@ number_text (double value, int decimals, char text[48])
     g_snprintf (text, 48, "%.*f", decimals, value);
 }
 
-/* A cell or a word with "+6.35", with a minus sign as long as the plus. */
+/* A cell or a word with "+6.35", with a minus sign as long as the plus. plain: in no colour. */
 static void
-append_gain (GString *page, const char *element, double gain, int decimals, const char *unit)
+append_gain (GString *page, const char *element, double gain, int decimals, const char *unit, gboolean plain)
 {
   char text[48];
   gboolean none;
@@ -162,9 +165,9 @@ append_gain (GString *page, const char *element, double gain, int decimals, cons
   number_text (fabs (gain), decimals, text);
   none = g_ascii_strtod (text, NULL) == 0;
   g_string_append_printf (page, "<%s class=\"%s\">%s%s%s</%s>", element,
-      none       ? "same"
-      : gain < 0 ? "bad"
-                 : "good",
+      none || plain ? "same"
+      : gain < 0    ? "bad"
+                    : "good",
       none       ? "±"
       : gain < 0 ? "−"
                  : "+",
@@ -174,18 +177,21 @@ append_gain (GString *page, const char *element, double gain, int decimals, cons
 void
 page_tile (GString *page, const char *what, double before, double after)
 {
+  gboolean unseen = before >= SEEN_BELOW && after >= SEEN_BELOW && before != after;
+
   g_string_append (page, "<div class=\"tile\"><span>");
   page_text (page, what);
   g_string_append (page, "</span>");
-  append_gain (page, "b", after - before, 2, " dB");
-  g_string_append_printf (page, "<span>%.2f → %.2f dB</span></div>\n", before, after);
+  append_gain (page, "b", after - before, 2, " dB", unseen);
+  g_string_append_printf (page, "<span>%.2f → %.2f dB</span>%s</div>\n", before, after,
+      unseen ? "<span>too little to be seen</span>" : "");
 }
 
 void
-page_plots (GString *page, const GPtrArray *plots)
+page_plots (GString *page, const GPtrArray *plots, guint first, guint end)
 {
   g_string_append (page, "<div class=\"plots\">\n");
-  for (guint i = 0; i < plots->len; i++)
+  for (guint i = first; i < MIN (end, plots->len); i++)
     plot_append_svg (page, g_ptr_array_index (plots, i));
   g_string_append (page, "</div>\n");
 }
@@ -246,7 +252,7 @@ void
 page_gain (GString *page, double value, int decimals)
 {
   if (isfinite (value))
-    append_gain (page, "td", value, decimals, "");
+    append_gain (page, "td", value, decimals, "", FALSE);
   else
     page_number (page, value, decimals);
 }

@@ -20,10 +20,11 @@ gboolean page_save (GString *page, const GPtrArray *plots, const char *folder, G
 void page_heading (GString *page, const char *heading);
 /* A paragraph. */
 void page_note (GString *page, const char *text);
-/* Means before and after, as large figures between page_tiles (TRUE) and (FALSE). */
+/* Mean PSNR before and after, as large figures between page_tiles (TRUE) and (FALSE). */
 void page_tiles (GString *page, gboolean begin);
 void page_tile (GString *page, const char *what, double before, double after);
-void page_plots (GString *page, const GPtrArray *plots);
+/* Those of [first, end) that are there. */
+void page_plots (GString *page, const GPtrArray *plots, guint first, guint end);
 
 /* Tables: columns is NULL-terminated; the first n_texts are texts, the others numbers. summary: folded away
  * under it, NULL = open. */

@@ -452,7 +452,7 @@ stream_report_save (const StreamReport *report, GError **error)
     add_plot (plots, report, kernel);
   append_tiles (page, report);
   page_note (page, machine);
-  page_plots (page, plots);
+  page_plots (page, plots, 0, plots->len);
   append_averages (page, report);
   if (!append_as_is (page, report, error) || !append_pictures (page, report, error))
     return FALSE;
