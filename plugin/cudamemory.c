@@ -172,7 +172,8 @@ gst_deblurunet_cuda_is_other (GstDeblurunetCuda *cuda, gpointer handle)
 void
 gst_deblurunet_cuda_options (GstDeblurunetCuda *cuda, GstElement *element, DuSessionOptions *options)
 {
-  GstCudaContext *context = get_context (cuda, element);
+  const gboolean wanted = options->backend == DU_BACKEND_CUDA || options->backend == DU_BACKEND_AUTO;
+  GstCudaContext *context = wanted ? get_context (cuda, element) : NULL;
 
   options->cuda_context = context ? gst_cuda_context_get_handle (context) : NULL;
   options->cuda_owner = context;
@@ -238,7 +239,8 @@ gst_deblurunet_cuda_decide (GstDeblurunetCuda *cuda, GstQuery *query)
   size = GST_VIDEO_INFO_SIZE (&info);
   if (offered)
     gst_query_parse_nth_allocation_pool (query, 0, &pool, NULL, &least, &most);
-  if (pool && (!GST_IS_CUDA_BUFFER_POOL (pool) || (gpointer) GST_CUDA_BUFFER_POOL (pool)->context != cuda->context))
+  if (pool
+      && (!GST_IS_CUDA_BUFFER_POOL (pool) || (gpointer) GST_CUDA_BUFFER_POOL (pool)->context != cuda->context))
     gst_clear_object (&pool);
   if (pool)
     pool = configure_pool (pool, caps, &size, least, most);

@@ -42,7 +42,7 @@ gboolean gst_deblurunet_cuda_follow (GstDeblurunetCuda *cuda, GstElement *elemen
 void gst_deblurunet_cuda_restrict (GstDeblurunetCuda *cuda, GstElement *element, int device);
 /* Whether it is another one than this CUcontext. */
 gboolean gst_deblurunet_cuda_is_other (GstDeblurunetCuda *cuda, gpointer handle);
-/* Has a session opened in the context, where there is one: the session owns it, too. */
+/* Has a session opened in the context, where there is one and the GPU may be used: the session owns it, too. */
 void gst_deblurunet_cuda_options (GstDeblurunetCuda *cuda, GstElement *element, DuSessionOptions *options);
 
 /* ---- buffers ---- */

@@ -16,6 +16,7 @@
  *   states again and again, no growth                   life (states), scenarios (stops, states)
  *   many elements at once, shared weights               life (sharing, many-at-once)
  *   stopped while at work or loading                    life (stop-at-work)
+ *   CUDA memory: caps, contexts, pools, refusals        cuda
  *   no object left, no error of memory                  scenarios with the leaks tracer; valgrind.sh
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
