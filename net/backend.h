@@ -23,6 +23,7 @@ typedef struct _DuContext DuContext; /* each back end's own */
 typedef struct _DuBuffer DuBuffer;   /* memory of the back end's device */
 typedef struct _DuOp DuOp;           /* one row prepared for one shape */
 typedef struct _DuFrames DuFrames;   /* frames of one kind on the device, cut by one plan */
+typedef struct _DuPictures DuPictures; /* a DuPictureSet on the device */
 
 typedef enum
 {
@@ -145,6 +146,15 @@ typedef struct _DuBackend
    * average of the parameters, the running statistics. NULL as backward. */
   gboolean (*blend) (DuContext *context, double decay, DuBuffer *to, gsize at, const DuBuffer *from,
       gsize from_at, gsize count, GError **error);
+
+  /* A copy of the set, which is done with on return, to make batches of. DU_ERROR_MEMORY where it has no room.
+   * These three are NULL as backward. */
+  DuPictures *(*pictures_new) (DuContext *context, const DuPictureSet *set, GError **error);
+  void (*pictures_free) (DuContext *context, DuPictures *pictures); /* NULL is allowed */
+  /* n samples into input and target, float32 [n, height, width, 3], overwritten; target may be NULL. draws are
+   * within the set, and done with on return. */
+  gboolean (*pictures_draw) (DuContext *context, DuPictures *pictures, int n, int height, int width,
+      const DuDraw *draws, DuBuffer *input, DuBuffer *target, GError **error);
 
   /* Waits until everything asked for is done; NULL where every call is complete on return. */
   gboolean (*synchronise) (DuContext *context, GError **error);

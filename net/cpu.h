@@ -50,5 +50,9 @@ gboolean du_cpu_adam (DuContext *context, const DuAdam *adam, gsize count, DuBuf
     const DuBuffer *gradient, DuBuffer *moment1, DuBuffer *moment2, GError **error);
 gboolean du_cpu_blend (DuContext *context, double decay, DuBuffer *to, gsize at, const DuBuffer *from,
     gsize from_at, gsize count, GError **error);
+DuPictures *du_cpu_pictures_new (DuContext *context, const DuPictureSet *set, GError **error);
+void du_cpu_pictures_free (DuContext *context, DuPictures *pictures);
+gboolean du_cpu_pictures_draw (DuContext *context, DuPictures *pictures, int n, int height, int width,
+    const DuDraw *draws, DuBuffer *input, DuBuffer *target, GError **error);
 
 #endif

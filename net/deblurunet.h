@@ -416,6 +416,51 @@ DU_API gboolean du_trainer_bn_begin (DuTrainer *trainer, gboolean ema, GError **
 DU_API gboolean du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float *input,
     GError **error);
 DU_API gboolean du_trainer_bn_end (DuTrainer *trainer, GError **error);
+/* ---- batches that the back end makes of pictures which it keeps ---- */
+
+enum
+{
+  DU_BLUR_RADIUS_MAX = 49, /* pixels */
+};
+
+/* A separable blur with weights in 1/256, [0] the centre's; weights[0] and twice the others up to radius make
+ * 256. Horizontal sums are kept in 1/256 and only the end result is rounded, half up; what lies outside of a
+ * picture is reflected at the middle of its border pixels. Radius 0 with weight 256 leaves a picture as it is. */
+typedef struct
+{
+  int radius; /* 0..DU_BLUR_RADIUS_MAX */
+  guint16 weights[DU_BLUR_RADIUS_MAX + 1];
+} DuBlur;
+
+/* 8-bit R'G'B' pictures of one size, [height, width, 3] each, and blurs. */
+typedef struct
+{
+  int height, width; /* pixels */
+  guint n, n_blurs;  /* at least 1 each */
+  const guint8 *const *pictures;
+  const DuBlur *blurs;
+} DuPictureSet;
+
+/* One sample of a batch: the place of a crop, in pixels, of two pictures; the first, blurred as if it were all
+ * blurred, is the network's input, the second the target. Flips come last. */
+typedef struct
+{
+  guint input, target; /* of the set's pictures */
+  guint blur;          /* of its blurs */
+  int top, left;
+  gboolean flip_x, flip_y; /* left-right, up-down */
+} DuDraw;
+
+/* Copies pictures and blurs to where the trainer computes: n * height * width * 3 bytes there, in the place of
+ * those of an earlier call. set NULL: none any more. DU_ERROR_MEMORY where there is no room for them. */
+DU_API gboolean du_trainer_set_pictures (DuTrainer *trainer, const DuPictureSet *set, GError **error);
+/* As du_trainer_step() and du_trainer_bn_add() on n samples of the pictures, crops of height x width. All back
+ * ends make the same bits of a sample. */
+DU_API gboolean du_trainer_step_drawn (DuTrainer *trainer, int n, int height, int width, const DuDraw *draws,
+    double learning_rate, DuStepResult *result, GError **error);
+DU_API gboolean du_trainer_bn_add_drawn (DuTrainer *trainer, int n, int height, int width, const DuDraw *draws,
+    GError **error);
+
 DU_API gboolean du_trainer_get_state (DuTrainer *trainer, DuTrainerState *state, GError **error);
 DU_API gboolean du_trainer_set_state (DuTrainer *trainer, const DuTrainerState *state, GError **error);
 DU_API const char *du_trainer_backend (const DuTrainer *trainer);

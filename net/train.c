@@ -25,6 +25,9 @@ struct _DuTrainer
   /* The blocks' content, for du_network_load: numbers from one row, so that no two contents share one. */
   guint64 next_version, parameters_version, ema_version;
 
+  DuPictures *pictures; /* to make batches of, or NULL */
+  DuPictureSet set;     /* their numbers and size, without pictures and blurs */
+
   /* Precise BN under way: sums over the batches, NULL otherwise. */
   double *bn_sums;
   guint bn_batches;
@@ -174,6 +177,8 @@ du_trainer_free (DuTrainer *trainer)
     const DuBackend *backend = trainer->backend;
 
     du_network_cache_clear (&trainer->networks);
+    if (backend->pictures_free)
+      backend->pictures_free (trainer->context, trainer->pictures);
     backend->buffer_free (trainer->context, trainer->parameters);
     backend->buffer_free (trainer->context, trainer->gradient);
     backend->buffer_free (trainer->context, trainer->moment1);
@@ -186,20 +191,115 @@ du_trainer_free (DuTrainer *trainer)
   g_free (trainer);
 }
 
-/* A network of the mode and size that holds the parameters or their average, with input as its picture. */
-static DuNetwork *
-ready_network (DuTrainer *trainer, DuMode mode, gboolean ema, int n, int height, int width,
-    const float *input, GError **error)
+/* Pictures [n, height, width, 3]. */
+typedef struct
 {
-  DuNetwork *network = du_network_cache_get (&trainer->networks, mode, n, height, width, error);
+  int n, height, width;
+  const float *input, *target; /* target: NULL where it is not wanted */
+  const DuDraw *draws;         /* of the trainer's pictures, instead of these two; or NULL */
+} Batch;
 
-  if (!network
-      || !du_network_load (network, ema ? trainer->ema : trainer->parameters,
-          ema ? trainer->ema_version : trainer->parameters_version, error)
-      || !trainer->backend->upload (trainer->context, network->picture, 0, input, network->n_samples, error))
-    return NULL;
-  return network;
+/* A network of the mode and of the batch's size that holds the parameters or their average, with the batch as its
+ * picture and, in training with target, as its target. */
+static DuNetwork *
+ready_network (DuTrainer *trainer, DuMode mode, gboolean ema, const Batch *batch, gboolean target, GError **error)
+{
+  const DuBackend *backend = trainer->backend;
+  DuContext *context = trainer->context;
+  DuNetwork *network
+      = du_network_cache_get (&trainer->networks, mode, batch->n, batch->height, batch->width, error);
+  gboolean ok = network
+                && du_network_load (network, ema ? trainer->ema : trainer->parameters,
+                    ema ? trainer->ema_version : trainer->parameters_version, error);
+
+  if (ok && batch->draws)
+    ok = backend->pictures_draw (context, trainer->pictures, batch->n, batch->height, batch->width,
+        batch->draws, network->picture, target ? network->target : NULL, error);
+  else
+    ok = ok && backend->upload (context, network->picture, 0, batch->input, network->n_samples, error)
+         && (!target
+             || backend->upload (context, network->target, 0, batch->target, network->n_samples, error));
+  return ok ? network : NULL;
 }
+
+/* ---- pictures ---------------------------------------------------------------------------------------- */
+
+static gboolean
+check_set (const DuPictureSet *set, GError **error)
+{
+  if (set->height < 1 || set->width < 1 || set->height > G_MAXINT / 3 / set->width || !set->n
+      || !set->n_blurs) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+        "%u pictures of %dx%d and %u blurs are no set to train on: give at least one of each", set->n,
+        set->width, set->height, set->n_blurs);
+    return FALSE;
+  }
+  for (guint i = 0; i < set->n_blurs; i++) {
+    const DuBlur *blur = &set->blurs[i];
+    int sum = blur->weights[0];
+
+    for (int k = 1; k <= CLAMP (blur->radius, 0, DU_BLUR_RADIUS_MAX); k++)
+      sum += 2 * blur->weights[k];
+    if (blur->radius < 0 || blur->radius > DU_BLUR_RADIUS_MAX || sum != 256) {
+      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+          "blur %u, of radius %d, has weights of %d/256: give a radius of 0 to %d and weights of 256/256", i,
+          blur->radius, sum, DU_BLUR_RADIUS_MAX);
+      return FALSE;
+    }
+  }
+  return TRUE;
+}
+
+gboolean
+du_trainer_set_pictures (DuTrainer *trainer, const DuPictureSet *set, GError **error)
+{
+  const DuBackend *backend = trainer->backend;
+
+  if (set && !check_set (set, error))
+    return FALSE;
+  if (!backend->pictures_new) {
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "back end %s keeps no pictures", backend->name);
+    return FALSE;
+  }
+  backend->pictures_free (trainer->context, g_steal_pointer (&trainer->pictures));
+  if (!set)
+    return TRUE;
+  trainer->set = *set;
+  trainer->set.pictures = NULL;
+  trainer->set.blurs = NULL;
+  trainer->pictures = backend->pictures_new (trainer->context, set, error);
+  return trainer->pictures != NULL;
+}
+
+static gboolean
+check_draws (const DuTrainer *trainer, int n, int height, int width, const DuDraw *draws, GError **error)
+{
+  const DuPictureSet *set = &trainer->set;
+
+  if (!trainer->pictures) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "this trainer has no pictures: give it some first");
+    return FALSE;
+  }
+  if (n < 1 || height < 1 || width < 1 || height > set->height || width > set->width) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "no %d crops of %dx%d fit into pictures of %dx%d", n, width,
+        height, set->width, set->height);
+    return FALSE;
+  }
+  for (int i = 0; i < n; i++)
+    if (draws[i].input >= set->n || draws[i].target >= set->n || draws[i].blur >= set->n_blurs
+        || draws[i].top < 0 || draws[i].top > set->height - height || draws[i].left < 0
+        || draws[i].left > set->width - width) {
+      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+          "sample %d, pictures %u and %u with blur %u at line %d, column %d, is not within %u pictures of "
+          "%dx%d with %u blurs",
+          i, draws[i].input, draws[i].target, draws[i].blur, draws[i].top, draws[i].left, set->n, set->width,
+          set->height, set->n_blurs);
+      return FALSE;
+    }
+  return TRUE;
+}
+
+/* ---- steps ------------------------------------------------------------------------------------------- */
 
 static gboolean
 check_no_bn_under_way (const DuTrainer *trainer, GError **error)
@@ -244,9 +344,8 @@ update (DuTrainer *trainer, double learning_rate, double scale, GError **error)
                  trainer->n_parameters, error));
 }
 
-gboolean
-du_trainer_step (DuTrainer *trainer, int n, int height, int width, const float *input, const float *target,
-    double learning_rate, DuStepResult *result, GError **error)
+static gboolean
+step (DuTrainer *trainer, const Batch *batch, double learning_rate, DuStepResult *result, GError **error)
 {
   const DuBackend *backend = trainer->backend;
   const DuTrainerOptions *options = &trainer->options;
@@ -258,11 +357,10 @@ du_trainer_step (DuTrainer *trainer, int n, int height, int width, const float *
   if (!check_range ("learning rate", learning_rate, 0, INFINITY, error)
       || !check_no_bn_under_way (trainer, error))
     return FALSE;
-  network = ready_network (trainer, DU_MODE_TRAINING, FALSE, n, height, width, input, error);
-  if (!network || !backend->upload (context, network->target, 0, target, network->n_samples, error)
-      || !du_network_forward (network, trainer->statistics, error)
-      || !backend->loss (context, options->loss, options->loss_epsilon, n, height, width, network->prediction,
-          network->target, network->gradient, &loss, error))
+  network = ready_network (trainer, DU_MODE_TRAINING, FALSE, batch, TRUE, error);
+  if (!network || !du_network_forward (network, trainer->statistics, error)
+      || !backend->loss (context, options->loss, options->loss_epsilon, batch->n, batch->height, batch->width,
+          network->prediction, network->target, network->gradient, &loss, error))
     return FALSE;
   finite = isfinite (loss);
   if (finite && trainer->statistics) {
@@ -286,14 +384,34 @@ du_trainer_step (DuTrainer *trainer, int n, int height, int width, const float *
 }
 
 gboolean
+du_trainer_step (DuTrainer *trainer, int n, int height, int width, const float *input, const float *target,
+    double learning_rate, DuStepResult *result, GError **error)
+{
+  const Batch batch = { n, height, width, input, target, NULL };
+
+  return step (trainer, &batch, learning_rate, result, error);
+}
+
+gboolean
+du_trainer_step_drawn (DuTrainer *trainer, int n, int height, int width, const DuDraw *draws,
+    double learning_rate, DuStepResult *result, GError **error)
+{
+  const Batch batch = { n, height, width, NULL, NULL, draws };
+
+  return check_draws (trainer, n, height, width, draws, error)
+         && step (trainer, &batch, learning_rate, result, error);
+}
+
+gboolean
 du_trainer_predict (DuTrainer *trainer, gboolean ema, int n, int height, int width, const float *input,
     float *output, GError **error)
 {
+  const Batch batch = { n, height, width, input, NULL, NULL };
   DuNetwork *network;
 
   if (!check_has_ema (trainer, ema, error))
     return FALSE;
-  network = ready_network (trainer, DU_MODE_INFERENCE, ema, n, height, width, input, error);
+  network = ready_network (trainer, DU_MODE_INFERENCE, ema, &batch, FALSE, error);
   return network && du_network_forward (network, NULL, error)
          && trainer->backend->download (trainer->context, network->prediction, 0, output, network->n_samples,
              error);
@@ -311,8 +429,8 @@ du_trainer_bn_begin (DuTrainer *trainer, gboolean ema, GError **error)
   return TRUE;
 }
 
-gboolean
-du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float *input, GError **error)
+static gboolean
+bn_add (DuTrainer *trainer, const Batch *of, GError **error)
 {
   g_autofree float *batch = g_new (float, trainer->n_statistics);
   DuNetwork *network;
@@ -325,7 +443,7 @@ du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float
   trainer->bn_batches++;
   if (!trainer->statistics)
     return TRUE;
-  network = ready_network (trainer, DU_MODE_TRAINING, trainer->bn_ema, n, height, width, input, error);
+  network = ready_network (trainer, DU_MODE_TRAINING, trainer->bn_ema, of, FALSE, error);
   if (!network || !du_network_forward (network, trainer->statistics, error)
       || !trainer->backend->download (trainer->context, trainer->statistics, 0, batch, trainer->n_statistics,
           error))
@@ -341,6 +459,22 @@ du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float
   for (gsize i = 0; i < trainer->n_statistics; i++)
     trainer->bn_sums[i] += batch[i];
   return TRUE;
+}
+
+gboolean
+du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float *input, GError **error)
+{
+  const Batch batch = { n, height, width, input, NULL, NULL };
+
+  return bn_add (trainer, &batch, error);
+}
+
+gboolean
+du_trainer_bn_add_drawn (DuTrainer *trainer, int n, int height, int width, const DuDraw *draws, GError **error)
+{
+  const Batch batch = { n, height, width, NULL, NULL, draws };
+
+  return check_draws (trainer, n, height, width, draws, error) && bn_add (trainer, &batch, error);
 }
 
 gboolean

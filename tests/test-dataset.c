@@ -552,6 +552,105 @@ test_empty (void)
   g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
 }
 
+/* Steps on draws are steps on the batches, bit for bit: parameters after some of them, and one with running
+ * statistics. */
+static void
+check_drawn (Dataset *dataset, DatasetKind kind, int side)
+{
+  enum { N = 4, STEPS = 4 };
+  DatasetOrder order = { .seed = 5, .epoch = 2, .shuffle = TRUE, .augment = kind == DATASET_ON_THE_FLY };
+  const guint subset[] = { 3, 1, 2 };
+  g_autofree float *parameters[3] = { NULL };
+  g_autoptr (GError) error = NULL;
+  DuTrainerOptions options;
+  DuPictureSet set;
+  int height, width;
+  gsize count;
+
+  dataset_picture_size (dataset, &height, &width);
+  if (side) {
+    order.height = order.width = height = width = side;
+    order.subset = subset;
+    order.n_subset = G_N_ELEMENTS (subset);
+  }
+  du_trainer_options_init (&options);
+  options.config.base_width = 1;
+  options.config.head = DU_HEAD_RESIDUAL;
+  options.backend = DU_BACKEND_REFERENCE;
+  options.threads = 1;
+  count = du_config_n_parameters (&options.config);
+  dataset_picture_set (dataset, &set);
+  for (int way = 0; way < 3; way++) { /* on batches; on draws; on draws of which one is another */
+    g_autofree float *start = g_new (float, count);
+    g_autofree float *input = g_new (float, N * 3 * height * width), *target = g_new (float, N * 3 * height * width);
+    g_autoptr (DuTrainer) trainer = NULL;
+    DuTrainerState state = { .parameters = parameters[way] = g_new0 (float, count) };
+
+    du_config_initialise (&options.config, 1, start);
+    trainer = du_trainer_new (&options, start, &error);
+    g_assert_no_error (error);
+    g_assert_true (du_trainer_set_pictures (trainer, &set, &error));
+    for (guint i = 0; i < STEPS; i++) {
+      DuStepResult result;
+      DuDraw draws[N];
+      gboolean last = i + 1 == STEPS;
+
+      g_assert_true (dataset_batch (dataset, &order, i * N, N, input, target, NULL, &error));
+      g_assert_true (dataset_draw (dataset, &order, i * N, N, draws, &error));
+      if (way == 2 && i == 1)
+        draws[2].flip_x = !draws[2].flip_x;
+      g_assert_true (!last || du_trainer_bn_begin (trainer, FALSE, &error));
+      if (way == 0)
+        g_assert_true (last ? du_trainer_bn_add (trainer, N, height, width, input, &error)
+                            : du_trainer_step (trainer, N, height, width, input, target, 1e-2, &result, &error));
+      else
+        g_assert_true (last ? du_trainer_bn_add_drawn (trainer, N, height, width, draws, &error)
+                            : du_trainer_step_drawn (trainer, N, height, width, draws, 1e-2, &result, &error));
+      g_assert_true (!last || du_trainer_bn_end (trainer, &error));
+    }
+    g_assert_true (du_trainer_get_state (trainer, &state, &error));
+  }
+  g_assert_cmpmem (parameters[0], count * sizeof (float), parameters[1], count * sizeof (float));
+  g_assert_true (memcmp (parameters[0], parameters[2], count * sizeof (float)) != 0);
+  g_free ((gpointer) set.pictures);
+  g_free ((gpointer) set.blurs);
+}
+
+static void
+test_drawn (void)
+{
+  g_autofree char *path = in_folder ("drawn-pairs");
+  char *paths[] = { path, NULL };
+  SynthKernel kernels[] = { { 1, 1 }, { 3, 0.3 }, { 7, 1 }, { 11, 1.6 }, { 31, 4 }, { SYNTH_KERNEL_SIZE_MAX, 30 } };
+  g_autoptr (Dataset) sharp = NULL, pairs = NULL;
+  g_autofree char *material = in_folder ("material");
+  char *materials[] = { material, NULL };
+  DatasetOrder order = { .degrade = (const Degrade *) &order };
+  g_autoptr (GError) error = NULL;
+  SynthOptions options;
+  DuDraw draw;
+
+  options_init (&options);
+  options.kernels = kernels;
+  options.n_kernels = G_N_ELEMENTS (kernels);
+  sharp = dataset_open (DATASET_ON_THE_FLY, materials, &options, 0, &error);
+  g_assert_no_error (error);
+  check_drawn (sharp, DATASET_ON_THE_FLY, CROP);
+  check_drawn (sharp, DATASET_ON_THE_FLY, 0);
+  g_assert_false (dataset_draw (sharp, &order, 0, 1, &draw, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_USAGE);
+  g_clear_error (&error);
+  for (int i = 0; i < PICTURES; i++) {
+    g_autofree char *a = in_folder ("drawn-pairs/sharp/%d.png", i), *b = in_folder ("drawn-pairs/blur/%d.png", i);
+
+    write_picture (a, HEIGHT, WIDTH, pictures[i]);
+    write_picture (b, HEIGHT, WIDTH, pictures[(i + 1) % PICTURES]);
+  }
+  pairs = dataset_open (DATASET_AS_IS, paths, &options, 0, &error);
+  g_assert_no_error (error);
+  check_drawn (pairs, DATASET_AS_IS, CROP);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -570,6 +669,7 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/dataset/samples", test_samples);
   g_test_add_func ("/dataset/whole", test_whole);
+  g_test_add_func ("/dataset/drawn", test_drawn);
   g_test_add_func ("/dataset/order", test_order);
   g_test_add_func ("/dataset/loader", test_loader);
   g_test_add_func ("/dataset/loader-ahead", test_loader_ahead);

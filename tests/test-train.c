@@ -526,6 +526,80 @@ test_errors (void)
   g_assert_false (step (&bench, 1e-3).skipped); /* and all is well again */
 }
 
+/* Pictures that the trainer keeps: what they are, and that what is not in them is refused. */
+static void
+test_pictures (void)
+{
+  enum { SIDE = 33, PICTURES = 2 };
+  static guint8 pixels[PICTURES][SIDE * SIDE * 3];
+  const guint8 *pictures[PICTURES] = { pixels[0], pixels[1] };
+  DuBlur blurs[2] = { { 0, { 256 } }, { 1, { 200, 28 } } };
+  DuPictureSet set = { SIDE, SIDE, PICTURES, 2, pictures, blurs };
+  const DuDraw good = { 1, 0, 1, SIDE - HEIGHT, SIDE - WIDTH, TRUE, FALSE };
+  g_autoptr (GError) error = NULL;
+  DuTrainerOptions options;
+  DuStepResult a, b;
+  int bad = 0;
+
+  for (int i = 0; i < SIDE * SIDE * 3; i++) {
+    pixels[0][i] = (guint8) (i * 7);
+    pixels[1][i] = (guint8) (i * 11);
+  }
+  default_options (&options);
+  g_auto (Bench) bench = bench_new (&options), other = bench_new (&options);
+  DuDraw draws[N] = { good, good };
+
+  refused (du_trainer_step_drawn (bench.trainer, N, HEIGHT, WIDTH, draws, 1e-3, &a, &error), &error);
+  g_assert_true (du_trainer_set_pictures (bench.trainer, &set, &error));
+  for (guint field = 0; field < 7; field++) {
+    DuDraw *draw = &draws[1];
+
+    *draw = good;
+    if (field < 3)
+      *(guint *[]){ &draw->input, &draw->target, &draw->blur }[field] = 2;
+    else if (field < 5)
+      *(int *[]){ &draw->top, &draw->left }[field - 3] += 1;
+    else
+      *(int *[]){ &draw->top, &draw->left }[field - 5] = -1;
+    refused (du_trainer_step_drawn (bench.trainer, N, HEIGHT, WIDTH, draws, 1e-3, &a, &error), &error);
+    bad++;
+  }
+  g_assert_cmpint (bad, ==, 7);
+  draws[1] = good;
+  refused (du_trainer_step_drawn (bench.trainer, N, 48, WIDTH, draws, 1e-3, &a, &error), &error);
+
+  /* By hand: line y, pixel x of the input is the blurred one of picture 1, mirrored. */
+  for (int i = 0; i < N_SAMPLES; i++) {
+    const int c = i % 3, x = SIDE - 1 - i / 3 % WIDTH, y = i / 3 / WIDTH % HEIGHT + SIDE - HEIGHT;
+    double sum = 0;
+
+    for (int dy = -1; dy < 2; dy++)
+      for (int dx = -1; dx < 2; dx++) {
+        const int at_y = y + dy == SIDE ? SIDE - 2 : y + dy, at_x = x + dx == SIDE ? SIDE - 2 : x + dx;
+
+        sum += (dy ? 28 : 200) * (dx ? 28 : 200) * (int) pixels[1][(at_y * SIDE + at_x) * 3 + c];
+      }
+    other.input[i] = (float) floor (sum / 65536 + 0.5) / 255.f;
+    other.target[i] = pixels[0][(y * SIDE + x) * 3 + c] / 255.f;
+  }
+  g_assert_true (du_trainer_step_drawn (bench.trainer, N, HEIGHT, WIDTH, draws, 1e-3, &a, &error));
+  b = step (&other, 1e-3);
+  g_assert_cmpfloat (a.loss, ==, b.loss);
+  assert_equal_states (&bench, &other);
+
+  blurs[1].weights[1] = 29;
+  refused (du_trainer_set_pictures (bench.trainer, &set, &error), &error);
+  blurs[1].radius = DU_BLUR_RADIUS_MAX + 1;
+  refused (du_trainer_set_pictures (bench.trainer, &set, &error), &error);
+  set.n_blurs = 1;
+  set.n = 0;
+  refused (du_trainer_set_pictures (bench.trainer, &set, &error), &error);
+  /* What was refused has taken nothing away; none is none. */
+  g_assert_true (du_trainer_step_drawn (bench.trainer, N, HEIGHT, WIDTH, draws, 1e-3, &a, &error));
+  g_assert_true (du_trainer_set_pictures (bench.trainer, NULL, &error));
+  refused (du_trainer_step_drawn (bench.trainer, N, HEIGHT, WIDTH, draws, 1e-3, &a, &error), &error);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -566,5 +640,6 @@ main (int argc, char **argv)
   g_test_add_func ("/train/predict", test_predict);
   g_test_add_func ("/train/variants", test_variants);
   g_test_add_func ("/train/errors", test_errors);
+  g_test_add_func ("/train/pictures", test_pictures);
   return g_test_run ();
 }

@@ -565,62 +565,146 @@ degrade (const Dataset *dataset, const Degrade *recipe, guint index, Random *ran
   return degradation_apply (&drawn, &picture, top, left, height, width, to, target, error);
 }
 
+/* What is drawn of one sample; random goes on for what else it takes. */
+typedef struct
+{
+  guint index, kernel, top, left, flips; /* flips: 1 left-right, 2 up-down */
+  Random random;
+} Drawn;
+
+/* Size of the crops; list: permutation(). */
+static gboolean
+begin_draws (const Dataset *dataset, const DatasetOrder *order, int *height, int *width, guint *size, guint **list,
+    GError **error)
+{
+  *height = order->height ? order->height : dataset->height;
+  *width = order->width ? order->width : dataset->width;
+  *size = order->subset ? order->n_subset : dataset->samples->len;
+  if (*size == 0 || *height < 1 || *width < 1 || *height > dataset->height || *width > dataset->width) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no crop of %dx%d (height x width) fits %u pictures of %dx%d",
+        *height, *width, *size, dataset->height, dataset->width);
+    return FALSE;
+  }
+  *list = permutation (order, *size);
+  return TRUE;
+}
+
+static void
+draw (const Dataset *dataset, const DatasetOrder *order, guint64 position, int height, int width, guint size,
+    const guint *list, Drawn *drawn)
+{
+  guint place = position % size, index = list ? list[place] : place;
+
+  drawn->index = order->subset ? order->subset[index] : index;
+  random_init (&drawn->random, order->seed, order->epoch, position);
+  drawn->kernel = random_below (&drawn->random, dataset->n_kernels);
+  drawn->top = random_below (&drawn->random, dataset->height - height + 1);
+  drawn->left = random_below (&drawn->random, dataset->width - width + 1);
+  drawn->flips = order->augment ? random_below (&drawn->random, 4) : 0;
+}
+
 gboolean
 dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input, float *target,
     DatasetItem *items, GError **error)
 {
-  int height = order->height ? order->height : dataset->height;
-  int width = order->width ? order->width : dataset->width;
-  guint size = order->subset ? order->n_subset : dataset->samples->len;
-  gsize stride = 3 * (gsize) dataset->width, count = (gsize) height * width * 3;
-  g_autofree guint *list = permutation (order, size);
+  int height, width;
+  guint size;
+  gsize stride = 3 * (gsize) dataset->width, count;
+  g_autofree guint *list = NULL;
   g_autofree guint8 *blurred = NULL, *reached = NULL;
 
-  if (size == 0 || height < 1 || width < 1 || height > dataset->height || width > dataset->width) {
-    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "no crop of %dx%d (height x width) fits %u pictures of %dx%d",
-        height, width, size, dataset->height, dataset->width);
+  if (!begin_draws (dataset, order, &height, &width, &size, &list, error))
     return FALSE;
-  }
+  count = (gsize) height * width * 3;
   blurred = g_malloc (count);
   reached = order->degrade ? g_malloc (count) : NULL;
   for (guint i = 0; i < n; i++) {
-    guint64 position = first + i;
-    guint place = position % size, index = list ? list[place] : place;
     const Sample *sample;
-    guint kernel, top, left, flips;
-    Random random;
+    Drawn drawn;
+    gboolean flip_x, flip_y;
     gsize at;
 
-    if (order->subset)
-      index = order->subset[index];
-    sample = &g_array_index (dataset->samples, Sample, index);
-    random_init (&random, order->seed, order->epoch, position);
-    kernel = random_below (&random, dataset->n_kernels);
-    top = random_below (&random, dataset->height - height + 1);
-    left = random_below (&random, dataset->width - width + 1);
-    flips = order->augment ? random_below (&random, 4) : 0;
-    at = top * stride + 3 * (gsize) left;
+    draw (dataset, order, first + i, height, width, size, list, &drawn);
+    sample = &g_array_index (dataset->samples, Sample, drawn.index);
+    flip_x = drawn.flips & 1;
+    flip_y = drawn.flips >> 1;
+    at = drawn.top * stride + 3 * (gsize) drawn.left;
     if (dataset->kind == DATASET_AS_IS)
-      to_float (dataset->map + sample->blur + at, stride, height, width, flips & 1, flips >> 1, input + i * count);
+      to_float (dataset->map + sample->blur + at, stride, height, width, flip_x, flip_y, input + i * count);
     else {
       const guint8 *sharp = dataset->map + sample->sharp;
 
       if (!order->degrade)
-        synth_blur_part (&dataset->kernels[kernel], dataset->height, dataset->width, sharp, top, left, height,
-            width, blurred);
-      else if (!degrade (dataset, order->degrade, index, &random, top, left, height, width, blurred, reached,
-                   error))
+        synth_blur_part (&dataset->kernels[drawn.kernel], dataset->height, dataset->width, sharp, drawn.top,
+            drawn.left, height, width, blurred);
+      else if (!degrade (dataset, order->degrade, drawn.index, &drawn.random, drawn.top, drawn.left, height, width,
+                   blurred, reached, error))
         return FALSE;
-      to_float (blurred, 3 * (gsize) width, height, width, flips & 1, flips >> 1, input + i * count);
+      to_float (blurred, 3 * (gsize) width, height, width, flip_x, flip_y, input + i * count);
     }
     if (dataset->kind == DATASET_ON_THE_FLY && order->degrade)
-      to_float (reached, 3 * (gsize) width, height, width, flips & 1, flips >> 1, target + i * count);
+      to_float (reached, 3 * (gsize) width, height, width, flip_x, flip_y, target + i * count);
     else
-      to_float (dataset->map + sample->sharp + at, stride, height, width, flips & 1, flips >> 1, target + i * count);
+      to_float (dataset->map + sample->sharp + at, stride, height, width, flip_x, flip_y, target + i * count);
     if (items)
       items[i] = (DatasetItem){ sample->name, dataset->kind == DATASET_AS_IS ? sample->kernel
                                               : order->degrade               ? -1
-                                                                             : (int) kernel };
+                                                                             : (int) drawn.kernel };
+  }
+  return TRUE;
+}
+
+void
+dataset_picture_set (const Dataset *dataset, DuPictureSet *set)
+{
+  gboolean pairs = dataset->kind == DATASET_AS_IS;
+  guint n = dataset->samples->len;
+  const guint8 **pictures = g_new (const guint8 *, (pairs ? 2 : 1) * (gsize) n);
+  DuBlur *blurs = g_new0 (DuBlur, pairs ? 1 : dataset->n_kernels);
+
+  for (guint i = 0; i < n; i++) {
+    const Sample *sample = &g_array_index (dataset->samples, Sample, i);
+
+    pictures[i] = dataset->map + sample->sharp;
+    if (pairs)
+      pictures[n + i] = dataset->map + sample->blur;
+  }
+  if (pairs)
+    blurs[0].weights[0] = 256; /* as it is */
+  else
+    for (guint i = 0; i < dataset->n_kernels; i++)
+      synth_kernel_blur (&dataset->kernels[i], &blurs[i]);
+  *set = (DuPictureSet){ dataset->height, dataset->width, pairs ? 2 * n : n, pairs ? 1 : dataset->n_kernels,
+    pictures, blurs };
+}
+
+gboolean
+dataset_draw (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, DuDraw *draws, GError **error)
+{
+  gboolean pairs = dataset->kind == DATASET_AS_IS;
+  g_autofree guint *list = NULL;
+  int height, width;
+  guint size;
+
+  if (order->degrade && !pairs) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "samples of a recipe are no crops of a picture");
+    return FALSE;
+  }
+  if (!begin_draws (dataset, order, &height, &width, &size, &list, error))
+    return FALSE;
+  for (guint i = 0; i < n; i++) {
+    Drawn drawn;
+
+    draw (dataset, order, first + i, height, width, size, list, &drawn);
+    draws[i] = (DuDraw){
+      .input = pairs ? dataset->samples->len + drawn.index : drawn.index,
+      .target = drawn.index,
+      .blur = pairs ? 0 : drawn.kernel,
+      .top = (int) drawn.top,
+      .left = (int) drawn.left,
+      .flip_x = drawn.flips & 1,
+      .flip_y = drawn.flips >> 1,
+    };
   }
   return TRUE;
 }

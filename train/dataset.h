@@ -63,7 +63,15 @@ gboolean dataset_manifest_kernels (char *const *paths, SynthKernel **kernels, gu
 gboolean dataset_batch (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, float *input,
     float *target, DatasetItem *items, GError **error);
 
-/* The same, prepared ahead by worker threads (0: none, each batch when it is asked for), for an epoch's batches
+/* The data set as a trainer takes it that makes batches by itself. pictures and blurs: the caller's to g_free();
+ * what pictures point to is the data set's. */
+void dataset_picture_set (const Dataset *dataset, DuPictureSet *set);
+/* The samples of dataset_batch() as draws of that set: made of them, they are the same bits. An order with degrade
+ * has none (EXIT_USAGE). */
+gboolean dataset_draw (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, DuDraw *draws,
+    GError **error);
+
+/* As dataset_batch(), prepared ahead by worker threads (0: none, each batch when it is asked for), for an epoch's batches
  * of n from sample first, first + n, … in turn. The data set outlives its loaders. */
 typedef struct _Loader Loader;
 Loader *loader_new (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n, guint batches,

@@ -52,10 +52,10 @@ synth_kernels_parse (const char *text, SynthKernel **kernels, guint *n, GError *
   return TRUE;
 }
 
-/* The half kernel in 1/256: weights[0] is the centre's. */
-static void
-kernel_weights (const SynthKernel *kernel, guint16 *weights)
+void
+synth_kernel_blur (const SynthKernel *kernel, DuBlur *blur)
 {
+  guint16 *weights = blur->weights;
   int radius = kernel->size / 2, rest = 256;
   double values[SYNTH_KERNEL_SIZE_MAX / 2 + 1], sum = 0, carry = 0;
 
@@ -71,6 +71,7 @@ kernel_weights (const SynthKernel *kernel, guint16 *weights)
     rest -= 2 * weights[i];
   }
   weights[0] = (guint16) rest;
+  blur->radius = radius;
 }
 
 int
@@ -108,12 +109,13 @@ synth_blur_part (const SynthKernel *kernel, int picture_height, int picture_widt
 {
   int radius = kernel->size / 2, n = 3 * width, rows = kernel->size;
   gsize stride = 3 * (gsize) picture_width;
-  guint16 weights[SYNTH_KERNEL_SIZE_MAX / 2 + 1];
+  DuBlur blur;
+  const guint16 *weights = blur.weights;
   g_autofree guint8 *padded = g_malloc (n + 6 * (gsize) radius);
   g_autofree guint16 *ring = g_new (guint16, rows * (gsize) n); /* sums of the last rows, row y at y % rows */
   g_autofree guint32 *total = g_new (guint32, n);
 
-  kernel_weights (kernel, weights);
+  synth_kernel_blur (kernel, &blur);
   for (int y = -radius; y < height + radius; y++) {
     const guint8 *row = from + synth_reflect (top + y, picture_height) * stride;
     int first = MAX (0, radius - left), last = MIN (width + 2 * radius, picture_width - left + radius);

@@ -43,8 +43,11 @@ void synth_blur (const SynthKernel *kernel, int height, int width, const guint8 
 void synth_blur_part (const SynthKernel *kernel, int picture_height, int picture_width, const guint8 *from,
     int top, int left, int height, int width, guint8 *to);
 
+/* The kernel as a trainer takes it that blurs by itself, to the same bits. */
+void synth_kernel_blur (const SynthKernel *kernel, DuBlur *blur);
+
 /* Side of the largest kernel that the blur takes. */
-#define SYNTH_KERNEL_SIZE_MAX 99
+#define SYNTH_KERNEL_SIZE_MAX (2 * DU_BLUR_RADIUS_MAX + 1)
 /* "3:0.3,7:1" -> kernels; g_free. */
 gboolean synth_kernels_parse (const char *text, SynthKernel **kernels, guint *n, GError **error);
 

@@ -4,6 +4,7 @@
 #include "copies.cu"
 #include "frame.cu"
 #include "loss.cu"
+#include "pictures.cu"
 #include "rows.cu"
 #include "sums.cu"
 #include "training.cu"

@@ -157,6 +157,21 @@ void du_kernel_adam (cudaStream_t stream, const DuAdam *adam, gsize count, float
     const float *gradient, float *moment1, float *moment2);
 void du_kernel_blend (cudaStream_t stream, double decay, float *to, const float *from, gsize count);
 
+/* ---- batches ----------------------------------------------------------------------------------------- */
+
+typedef struct
+{
+  const guint8 *pictures; /* [n, height, width, 3] */
+  int height, width;
+  const DuBlur *blurs;
+  int radius; /* the largest of blurs */
+} DuKernelPictures;
+
+/* As DuBackend's pictures_draw. draws are the host's, read before the return. */
+void du_kernel_draw (cudaStream_t stream, const DuKernelPictures *pictures, int n, int height, int width,
+    const DuDraw *draws, float *input, float *target, void *scratch);
+gsize du_kernel_draw_scratch (const DuKernelPictures *pictures, int n, int height, int width);
+
 #ifdef __cplusplus
 }
 #endif

@@ -4,6 +4,7 @@
 #include "module.h"
 
 #include "frames.h"
+#include "pictures.h"
 #include "rows.h"
 
 extern DU_API const DuBackend du_backend_cuda;
@@ -29,6 +30,9 @@ const DuBackend du_backend_cuda = {
   .norm = du_cuda_norm,
   .adam = du_cuda_adam,
   .blend = du_cuda_blend,
+  .pictures_new = du_cuda_pictures_new,
+  .pictures_free = du_cuda_pictures_free,
+  .pictures_draw = du_cuda_pictures_draw,
   .synchronise = du_cuda_synchronise,
   .batch = 8,
   .frames_new = du_cuda_frames_new,

@@ -595,4 +595,7 @@ const DuBackend du_backend_onednn = {
   .norm = du_cpu_norm,
   .adam = du_cpu_adam,
   .blend = du_cpu_blend,
+  .pictures_new = du_cpu_pictures_new,
+  .pictures_free = du_cpu_pictures_free,
+  .pictures_draw = du_cpu_pictures_draw,
 };

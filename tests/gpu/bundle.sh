@@ -14,7 +14,7 @@ limit=40000000
 
 [ -f "$build/build.ninja" ] || meson setup "$build" --buildtype=release -Dcuda=enabled
 programs="test-backend test-network test-cuda-curve test-device-frames test-kernels-on-device
-  test-frame-kernels-on-device bench-gpu"
+  test-frame-kernels-on-device test-pictures-on-device bench-gpu"
 ninja -C "$build" $(for program in $programs; do echo "tests/$program"; done) net/cuda/libdeblurunet-cuda.so
 
 stage=$(mktemp -d)

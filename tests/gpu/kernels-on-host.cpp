@@ -6,6 +6,7 @@
 #include "../../net/cuda/copies.cu"
 #include "../../net/cuda/frame.cu"
 #include "../../net/cuda/loss.cu"
+#include "../../net/cuda/pictures.cu"
 #include "../../net/cuda/rows.cu"
 #include "../../net/cuda/sums.cu"
 #include "../../net/cuda/training.cu"

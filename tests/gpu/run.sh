@@ -147,6 +147,7 @@ run_tests () {
   check tests device-frames bin/test-device-frames
   check tests kernels bin/test-kernels-on-device
   check tests frame-kernels bin/test-frame-kernels-on-device
+  check tests pictures bin/test-pictures-on-device
   # What does not touch the GPU, to know that the bundle is whole.
   check tests reference bin/test-backend -p /backend/reference/f32/pool -p /backend/reference/f32/head
 }
@@ -161,7 +162,7 @@ run_sanitizer () {
     return
   fi
   for tool in memcheck racecheck initcheck; do
-    for program in test-kernels-on-device test-frame-kernels-on-device; do
+    for program in test-kernels-on-device test-frame-kernels-on-device test-pictures-on-device; do
       check sanitizer "$tool/$program" compute-sanitizer --tool "$tool" --error-exitcode 9 "bin/$program"
     done
     for test in f32/pool f16/up bf16/head f32/loss f32/adam; do
