@@ -102,6 +102,8 @@ typedef struct
   double scale;  /* gradients are multiplied by it first: clipping */
 } DuAdam;
 
+typedef gboolean (*DuFrameWork) (gpointer data, GError **error);
+
 typedef struct _DuBackend
 {
   const char *name; /* "onednn" */
@@ -162,7 +164,7 @@ typedef struct _DuBackend
   /* Tiles of a frame for one forward pass, where the user leaves that to the back end; 0 means 1. */
   int batch;
   /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin,
-   * then gather and blend in turns, from tile 0 on to the last, then end, then wait; one that is not ended is
+   * then run, with gather and blend in turns within it, from tile 0 on to the last, then end, then wait; one that is not ended is
    * dropped by synchronise. All but wait return at once. Tiles are numbered row by row. in and out are the
    * host's memory or the device's (DuFrame), which then is not waited for. */
   DuFrames *(*frames_new) (DuContext *context, const DuFrameKind *kind, const DuTilePlan *plan,
@@ -178,6 +180,10 @@ typedef struct _DuBackend
   /* Takes in what the network made of them; prediction is free again for what is asked for next. */
   gboolean (*frames_blend) (DuContext *context, DuFrames *frames, int first, int n,
       const DuBuffer *prediction, GError **error);
+  /* Has work ask for gather, network and blend of all tiles, batch at a time, or asks for the same by itself as work
+   * did for an earlier frame. note: set where this cannot be had, once, to why; else left alone; g_free. */
+  gboolean (*frames_run) (DuContext *context, DuFrames *frames, int batch, DuFrameWork work, gpointer data,
+      char **note, GError **error);
   /* The corrected frame is to go into out, which is written until wait. */
   gboolean (*frames_end) (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error);
   /* Waits for the oldest frame that has ended: its out is ready on return. In any thread, one at a time, beside

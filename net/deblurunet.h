@@ -211,7 +211,8 @@ DU_API void du_session_unref (DuSession *session);
 DU_API const char *du_session_backend (const DuSession *session);
 DU_API const char *du_session_precision (const DuSession *session);
 DU_API const char *du_session_device (const DuSession *session);
-/* Why backend=auto or precision=auto did not take the better choice, or NULL; owned by the session. */
+/* Why backend=auto or precision=auto did not take the better choice, or NULL; owned by the session. What is to be said
+ * of how a GPU does frames is there behind the first few. */
 DU_API const char *du_session_note (const DuSession *session);
 DU_API DuModel *du_session_model (const DuSession *session);
 /* output = network (input), both [n, height, width, 3], height and width multiples of

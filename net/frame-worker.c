@@ -33,6 +33,7 @@ struct _DuFrameWorker
   gpointer data;        /* of done */
   Kept kept[KEPT_FRAMES]; /* the last used ones first; frames NULL: none */
   int most;               /* tiles at a time, as memory showed; 0 = not known */
+  char *note;             /* or NULL */
 
   GThread *waiter;     /* or NULL, and each frame is waited for where it is asked for */
   GAsyncQueue *asked;  /* of Asked, owned; all zero ends the waiter */
@@ -137,6 +138,7 @@ du_frame_worker_free (DuFrameWorker *worker)
     if (worker->kept[i].frames)
       worker->backend->frames_free (worker->context, worker->kept[i].frames);
   g_async_queue_unref (worker->asked);
+  g_free (worker->note);
   g_mutex_clear (&worker->lock);
   g_cond_clear (&worker->less);
   g_free (worker);
@@ -177,13 +179,24 @@ get_frames (DuFrameWorker *worker, const DuSessionFrame *frame, GError **error)
   return found.frames;
 }
 
-/* The tiles, in batches. */
-static gboolean
-ask_for_tiles (DuFrameWorker *worker, DuFrames *frames, const DuSessionFrame *frame, int batch, GError **error)
+typedef struct
 {
+  DuFrameWorker *worker;
+  DuFrames *frames;
+  const DuSessionFrame *frame;
+  int batch;
+} Batches;
+
+static gboolean
+ask_for_tiles (gpointer data, GError **error)
+{
+  const Batches *batches = data;
+  DuFrameWorker *worker = batches->worker;
+  DuFrames *frames = batches->frames;
   const DuBackend *backend = worker->backend;
+  const DuSessionFrame *frame = batches->frame;
   const DuTilePlan *plan = frame->plan;
-  const int tiles = plan->vertical.count * plan->horizontal.count;
+  const int tiles = plan->vertical.count * plan->horizontal.count, batch = batches->batch;
 
   for (int first = 0; first < tiles; first += batch) {
     const int n = MIN (batch, tiles - first);
@@ -208,14 +221,24 @@ static gboolean
 ask_in_batches (DuFrameWorker *worker, DuFrames *frames, const DuSessionFrame *frame, int batch, GError **error)
 {
   const DuBackend *backend = worker->backend;
+  Batches batches = { worker, frames, frame, batch };
+  g_autofree char *note = NULL;
+  gboolean ok;
 
-  if (backend->frames_begin (worker->context, frames, frame->in, frame->strength, error)
-      && ask_for_tiles (worker, frames, frame, batch, error)
-      && backend->frames_end (worker->context, frames, frame->out, error))
-    return TRUE;
-  /* The device may still be reading the frame. */
-  (void) backend->synchronise (worker->context, NULL);
-  return FALSE;
+  ok = backend->frames_begin (worker->context, frames, frame->in, frame->strength, error)
+       && backend->frames_run (worker->context, frames, batch, ask_for_tiles, &batches, &note, error)
+       && backend->frames_end (worker->context, frames, frame->out, error);
+  if (note && !worker->note)
+    worker->note = g_steal_pointer (&note);
+  if (!ok) /* the device may still be reading the frame */
+    (void) backend->synchronise (worker->context, NULL);
+  return ok;
+}
+
+char *
+du_frame_worker_take_note (DuFrameWorker *worker)
+{
+  return g_steal_pointer (&worker->note);
 }
 
 gboolean

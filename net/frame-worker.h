@@ -23,6 +23,9 @@ void du_frame_worker_free (DuFrameWorker *worker);
  * it is not called. */
 gboolean du_frame_worker_ask (DuFrameWorker *worker, const DuSessionFrame *frame, gpointer job, GError **error);
 
+/* What is to be said of the frames since the last call, or NULL; g_free. */
+char *du_frame_worker_take_note (DuFrameWorker *worker);
+
 /* The model's parameters into a network, unless it has them. */
 gboolean du_model_to_network (DuModel *model, DuNetwork *network, GError **error);
 

@@ -36,6 +36,7 @@ struct _DuSession
   DuContext *context;
   DuType type;
   char *device, *note;
+  char *later_note; /* with the first frames: atomic, set once */
 };
 
 static Job stop_job;
@@ -89,6 +90,17 @@ typedef struct
   DuFrameWorker *frames; /* NULL where the CPU does frames */
 } Work;
 
+/* Takes the note over. */
+static void
+add_note (DuSession *session, char *note)
+{
+  char *both = note && session->note ? g_strdup_printf ("%s; %s", session->note, note) : g_strdup (note);
+
+  if (both && !g_atomic_pointer_compare_and_exchange (&session->later_note, NULL, both))
+    g_free (both);
+  g_free (note);
+}
+
 /* One that is done on return, or whose done is called then. */
 static void
 do_frame (DuSession *session, Work *work, Job *job)
@@ -100,6 +112,7 @@ do_frame (DuSession *session, Work *work, Job *job)
         session->backend->frames_copy (session->context, frame->kind, frame->in, frame->out, &job->error));
   else if (!du_frame_worker_ask (work->frames, frame, job, &job->error))
     finish (session, job, FALSE);
+  add_note (session, du_frame_worker_take_note (work->frames));
 }
 
 static gboolean
@@ -173,6 +186,7 @@ session_free (DuSession *session)
   g_cond_clear (&session->done);
   g_free (session->device);
   g_free (session->note);
+  g_free (session->later_note);
   release_owner (&session->options);
   du_model_unref (session->model);
   g_free (session);
@@ -307,7 +321,9 @@ du_session_device (const DuSession *session)
 const char *
 du_session_note (const DuSession *session)
 {
-  return session->note;
+  const char *later = g_atomic_pointer_get (&((DuSession *) session)->later_note);
+
+  return later ? later : session->note;
 }
 
 DuModel *

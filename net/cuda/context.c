@@ -30,6 +30,16 @@ is_harmless (cudaError_t status)
   case cudaErrorSystemNotReady:
   case cudaErrorSystemDriverMismatch:
   case cudaErrorCompatNotSupportedOnDevice:
+  case cudaErrorIllegalState:
+  case cudaErrorStreamCaptureUnsupported:
+  case cudaErrorStreamCaptureInvalidated:
+  case cudaErrorStreamCaptureMerge:
+  case cudaErrorStreamCaptureUnmatched:
+  case cudaErrorStreamCaptureUnjoined:
+  case cudaErrorStreamCaptureIsolation:
+  case cudaErrorStreamCaptureImplicit:
+  case cudaErrorCapturedEvent:
+  case cudaErrorStreamCaptureWrongThread:
     return TRUE;
   default:
     return FALSE;
@@ -55,7 +65,9 @@ fail (DuContext *context, const char *library, gboolean memory, gboolean lost, c
   g_autofree char *problem
       = g_strdup_printf ("%s: %s (%s, net/cuda/%s:%d)", library, reason, call, place, line);
 
-  if (memory)
+  if (context->records_now)
+    g_set_error_literal (error, DU_ERROR, DU_ERROR_BACKEND, problem);
+  else if (memory)
     g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
         "the GPU's memory is full; %s; take a smaller batch or smaller pictures, or end what else runs on it",
         problem);
@@ -89,7 +101,7 @@ check_cudnn (DuContext *context, cudnnStatus_t status, gboolean runs, const char
   if (status == CUDNN_STATUS_SUCCESS)
     return TRUE;
   return fail (context, "cuDNN", memory,
-      runs && CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED, cudnnGetErrorString (status),
+      runs && !context->records_now && CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED, cudnnGetErrorString (status),
       call, file, line, error);
 }
 
@@ -114,7 +126,8 @@ du_blas_check (DuContext *context, cublasStatus_t status, const char *call, cons
   if (status == CUBLAS_STATUS_SUCCESS)
     return TRUE;
   return fail (context, "cuBLASLt", status == CUBLAS_STATUS_ALLOC_FAILED,
-      status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_MAPPING_ERROR,
+      !context->records_now
+          && (status == CUBLAS_STATUS_EXECUTION_FAILED || status == CUBLAS_STATUS_MAPPING_ERROR),
       cublasLtGetStatusString (status), call, file, line, error);
 }
 
@@ -223,6 +236,7 @@ du_cuda_reserve (DuContext *context, gsize size, GError **error)
 {
   if (size <= context->scratch_size)
     return TRUE;
+  context->generation++;
   du_cuda_release (context, context->scratch);
   context->scratch = du_cuda_allocate (context, size, 1, "working memory", error);
   context->scratch_size = context->scratch ? size : 0;
@@ -326,6 +340,8 @@ du_cuda_open (const DuContextOptions *options, GError **error)
   DuContext *context = g_new0 (DuContext, 1);
 
   context->options = *options;
+  context->records = g_strcmp0 (g_getenv ("DEBLURUNET_CUDA_GRAPHS"), "0") != 0;
+  context->pins = g_strcmp0 (g_getenv ("DEBLURUNET_CUDA_PINNED"), "0") != 0;
   if ((options->cuda_context ? adopt_context (context, error) : choose_device (context, error))
       && describe_device (context, error)
       && DU_CUDA (context, cudaStreamCreateWithFlags (&context->stream, cudaStreamNonBlocking), error)
@@ -344,7 +360,7 @@ du_cuda_close (DuContext *context)
 {
   const cudaStream_t streams[] = { context->to_host, context->to_device, context->stream };
 
-  if (!context->lost && context->stream)
+  if (!is_lost (context, NULL) && context->stream)
     (void) DU_CUDA (context, du_cuda_make_current (context), NULL);
   g_clear_pointer (&context->graphs, g_hash_table_unref);
   du_cuda_release (context, context->scratch);
@@ -404,6 +420,7 @@ du_cuda_buffer_free (DuContext *context, DuBuffer *buffer)
   if (!buffer)
     return;
   (void) du_cuda_synchronise (context, NULL);
+  context->generation++;
   du_cuda_release (context, buffer->data);
   g_free (buffer);
 }

@@ -41,6 +41,10 @@ struct _DuContext
   float *staging; /* between float32 on the host and buffers of another type */
   void *result;   /* what kernels leave for the host; see du_cuda_results() */
   gsize result_size;
+  guint generation; /* changes where memory is given back that launches may have used */
+  gboolean records; /* recording.h: graphs are made, until it shows that they cannot be */
+  gboolean records_now; /* nothing runs: what a library says of its launches then is no failure of the device */
+  gboolean pins; /* frames.c: of memory that the host gives, copies go through pinned one */
   GHashTable *graphs; /* DuGraphShape -> DuGraph, owned: rows of equal shape share one */
 };
 

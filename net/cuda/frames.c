@@ -16,6 +16,7 @@
 
 #include "context.h"
 #include "frame-kernels.h"
+#include "recording.h"
 
 #include <string.h>
 
@@ -48,6 +49,7 @@ struct _DuFrames
   int lines;            /* of it that are done */
   Slot slots[DU_FRAMES_IN_FLIGHT];
   gsize slot_size;
+  DuRecording recording; /* of gather, network and blend of all tiles */
   gboolean wants_pinned; /* until there was no memory for it */
   guint next; /* slot to begin a frame with */
   guint oldest; /* slot to wait for: the waiting thread's */
@@ -121,7 +123,7 @@ du_cuda_frames_new (DuContext *context, const DuFrameKind *kind, const DuTilePla
   frames->plan = *plan;
   frames->tile_floats = (gsize) vertical->tile * horizontal->tile * DU_PICTURE_CHANNELS;
   frames->ring = MIN (KEPT_ROWS, vertical->count) * horizontal->count;
-  frames->wants_pinned = TRUE;
+  frames->wants_pinned = context->pins;
   tables_at[0] = place (&size, vertical->count * sizeof (int));
   tables_at[1] = place (&size, horizontal->count * sizeof (int));
   tables_at[2] = place (&size, vertical->length * sizeof (DuTileShare));
@@ -166,6 +168,7 @@ du_cuda_frames_free (DuContext *context, DuFrames *frames)
 {
   if (!frames)
     return;
+  (void) du_cuda_enter (context, NULL); /* waiting may have shown the device as lost */
   for (int i = 0; i < DU_FRAMES_IN_FLIGHT; i++) {
     Slot *slot = &frames->slots[i];
     const cudaEvent_t events[] = { slot->taken_in, slot->corrected, slot->handed_on };
@@ -176,6 +179,7 @@ du_cuda_frames_free (DuContext *context, DuFrames *frames)
     du_cuda_release_pinned (context, slot->frame);
     du_cuda_release_pinned (context, slot->pinned);
   }
+  du_recording_clear (context, &frames->recording);
   du_cuda_release (context, frames->memory);
   g_free (frames);
 }
@@ -336,6 +340,13 @@ du_cuda_frames_blend (
     }
   }
   return TRUE;
+}
+
+gboolean
+du_cuda_frames_run (DuContext *context, DuFrames *frames, int batch, DuFrameWork work, gpointer data, char **note,
+    GError **error)
+{
+  return du_recording_run (context, &frames->recording, batch, work, data, note, error);
 }
 
 /* ---- from the device ----------------------------------------------------------------------------------- */

@@ -15,6 +15,8 @@ gboolean du_cuda_frames_gather (DuContext *context, DuFrames *frames, int first,
     GError **error);
 gboolean du_cuda_frames_blend (DuContext *context, DuFrames *frames, int first, int n,
     const DuBuffer *prediction, GError **error);
+gboolean du_cuda_frames_run (DuContext *context, DuFrames *frames, int batch, DuFrameWork work, gpointer data,
+    char **note, GError **error);
 gboolean du_cuda_frames_end (DuContext *context, DuFrames *frames, const DuFrame *out, GError **error);
 gboolean du_cuda_frames_wait (DuContext *context, DuFrames *frames, GError **error);
 gboolean du_cuda_frames_copy (DuContext *context, const DuFrameKind *kind, const DuFrame *in, const DuFrame *out,

@@ -40,6 +40,7 @@ const DuBackend du_backend_cuda = {
   .frames_begin = du_cuda_frames_begin,
   .frames_gather = du_cuda_frames_gather,
   .frames_blend = du_cuda_frames_blend,
+  .frames_run = du_cuda_frames_run,
   .frames_end = du_cuda_frames_end,
   .frames_wait = du_cuda_frames_wait,
   .frames_copy = du_cuda_frames_copy,

@@ -180,6 +180,7 @@ du_cuda_op_free (DuContext *context, DuOp *op)
   if (!op)
     return;
   (void) du_cuda_synchronise (context, NULL);
+  context->generation++;
   du_product_free (op->product);
   du_product_free (op->product_data);
   du_product_free (op->product_weights);

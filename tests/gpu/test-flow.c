@@ -1,5 +1,6 @@
-/* How frames flow through the CUDA back end, over the emulated runtime: what a frame waits for and allocates, and that
- * frames which overlap are right in whatever order streams and events leave to the device.
+/* How frames flow through the CUDA back end, over the emulated runtime: what a frame waits for and allocates, that
+ * frames which overlap are right in whatever order streams and events leave to the device, and those that a recorded
+ * graph does, too.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "../fixtures.h"
@@ -36,10 +37,10 @@ typedef struct
 } Case;
 
 static void
-case_init (Case *c, int i, const DuFrameInfo *info)
+case_init (Case *c, int i, const DuFrameInfo *info, int tile)
 {
   g_assert_true (du_frame_kind_init (&c->kind, info, NULL));
-  du_tile_plan_init (&c->plan, DU_TILES_FIXED, info->height, info->width, 32, 32, 16);
+  du_tile_plan_init (&c->plan, DU_TILES_FIXED, info->height, info->width, tile, tile, 16);
   test_frame_init_random (&c->in, info, 1 + i);
   test_frame_init (&c->expected, info, 0, FALSE);
   test_frame_init (&c->out, info, 0, FALSE);
@@ -87,7 +88,7 @@ cases_init (Case *cases, int n, const DuFrameInfo *first, const DuFrameInfo *sec
   fake->set_order (FAKE_AT_ONCE);
   session = open_session ();
   for (int i = 0; i < n; i++) {
-    case_init (&cases[i], i, i % 2 ? second : first);
+    case_init (&cases[i], i, i % 2 ? second : first, 32);
     process (session, &cases[i]);
     cases[i].frame.out = &cases[i].out.frame;
   }
@@ -104,24 +105,48 @@ typedef struct
   DuNetworkCache networks;
 } Engine;
 
+typedef struct
+{
+  Engine *engine;
+  DuFrames *frames;
+  const Case *c;
+} Tiles;
+
+static gboolean
+ask_for_tiles (gpointer data, GError **error)
+{
+  const Tiles *of = data;
+  Engine *engine = of->engine;
+  DuFrames *frames = of->frames;
+  const Case *c = of->c;
+  const DuBackend *backend = engine->backend;
+  const int tiles = c->plan.vertical.count * c->plan.horizontal.count;
+
+  for (int first = 0; first < tiles; first += c->frame.batch) {
+    const int n = MIN (c->frame.batch, tiles - first);
+    DuNetwork *network = du_network_cache_get (&engine->networks, DU_MODE_INFERENCE, n, c->plan.vertical.tile,
+        c->plan.horizontal.tile, error);
+
+    g_assert_true (network && du_model_to_network (model, network, error));
+    g_assert_true (backend->frames_gather (engine->context, frames, first, n, network->picture, error));
+    g_assert_true (du_network_forward (network, NULL, error));
+    g_assert_true (backend->frames_blend (engine->context, frames, first, n, network->prediction, error));
+  }
+  return TRUE;
+}
+
 static void
 ask (Engine *engine, DuFrames *frames, const Case *c)
 {
   const DuBackend *backend = engine->backend;
-  const int tiles = c->plan.vertical.count * c->plan.horizontal.count;
+  Tiles tiles = { engine, frames, c };
+  char *note = NULL;
   GError *error = NULL;
 
   g_assert_true (backend->frames_begin (engine->context, frames, c->frame.in, c->frame.strength, &error));
-  for (int first = 0; first < tiles; first += c->frame.batch) {
-    const int n = MIN (c->frame.batch, tiles - first);
-    DuNetwork *network = du_network_cache_get (&engine->networks, DU_MODE_INFERENCE, n, c->plan.vertical.tile,
-        c->plan.horizontal.tile, &error);
-
-    g_assert_true (network && du_model_to_network (model, network, &error));
-    g_assert_true (backend->frames_gather (engine->context, frames, first, n, network->picture, &error));
-    g_assert_true (du_network_forward (network, NULL, &error));
-    g_assert_true (backend->frames_blend (engine->context, frames, first, n, network->prediction, &error));
-  }
+  g_assert_true (
+      backend->frames_run (engine->context, frames, c->frame.batch, ask_for_tiles, &tiles, &note, &error));
+  g_assert_null (note);
   g_assert_true (backend->frames_end (engine->context, frames, c->frame.out, &error));
 }
 
@@ -275,6 +300,8 @@ test_steady (void)
     fake->count (&after);
     g_assert_cmpuint (after.waits - before.waits, ==, N_FRAMES);
     g_assert_cmpuint (after.allocations - before.allocations, ==, 0);
+    g_assert_cmpuint (after.replays - before.replays, ==, N_FRAMES);
+    g_assert_cmpuint (after.captures - before.captures, ==, 0);
     for (int i = 0; i < N_FRAMES; i++) {
       test_frame_check_equal (&cases[i].expected, &cases[i].out, "steady");
       move (&cases[i].in, !pinned);
@@ -282,6 +309,130 @@ test_steady (void)
     }
   }
   for (int i = 0; i < N_FRAMES; i++)
+    case_clear (&cases[i]);
+}
+
+/* ---- graphs -------------------------------------------------------------------------------------------------- */
+
+/* Memory that a graph uses goes when networks of other sizes are made: the graph is not launched then before it is
+ * recorded anew. Two kinds of frames are kept; the first one's batches stay as they are, while the second one's make
+ * and evict networks. */
+static void
+test_eviction (void)
+{
+  static const DuFrameInfo wide = { .format = DU_FORMAT_NV12, .width = 160, .height = 20 };
+  static const int batches[] = { 3, 5, 3, 4, 3, 2 };
+  const int n = G_N_ELEMENTS (batches);
+  Case cases[G_N_ELEMENTS (batches)];
+  g_autoptr (DuSession) session = NULL;
+  FakeCounts counts;
+
+  fake->reset ();
+  fake->set_order (FAKE_AT_ONCE);
+  session = open_session ();
+  for (int i = 0; i < n; i++) {
+    case_init (&cases[i], i, i % 2 ? &wide : &infos[0], i % 2 ? 48 : 32);
+    cases[i].frame.batch = batches[i];
+    process (session, &cases[i]);
+    cases[i].frame.out = &cases[i].out.frame;
+  }
+  fake->set_order (FAKE_LATE);
+  for (int round = 0; round < 2; round++)
+    for (int i = 0; i < n; i++)
+      for (int again = 0; again < 4; again++) {
+        memset (cases[i].out.memory[0], 0, cases[i].out.size[0]);
+        process (session, &cases[i]);
+        test_frame_check_equal (&cases[i].expected, &cases[i].out, "after others");
+      }
+  fake->count (&counts);
+  g_test_message ("%u graphs recorded, %u launched", counts.captures, counts.replays);
+  g_assert_cmpuint (counts.captures, >=, n);
+  g_assert_cmpuint (counts.replays, >=, 2 * n);
+  for (int i = 0; i < n; i++)
+    case_clear (&cases[i]);
+  du_session_unref (g_steal_pointer (&session));
+  g_assert_cmpuint (fake->reset (), ==, 0);
+}
+
+/* Where graphs cannot be had, or are not wanted, frames are right all the same. */
+static void
+test_without (void)
+{
+  static const guint refusals[] = { FAKE_NO_CAPTURE, FAKE_NO_CAPTURED_PLANS, 0 };
+
+  for (guint r = 0; r < G_N_ELEMENTS (refusals); r++) {
+    Case cases[N_FRAMES];
+    g_autoptr (DuSession) session = NULL;
+    FakeCounts counts;
+
+    cases_init (cases, N_FRAMES, &infos[0], &infos[1]);
+    fake->reset ();
+    fake->refuse (refusals[r]);
+    if (!refusals[r])
+      g_setenv ("DEBLURUNET_CUDA_GRAPHS", "0", TRUE);
+    session = open_session ();
+    for (int round = 0; round < 2; round++)
+      for (int i = 0; i < N_FRAMES; i++) {
+        memset (cases[i].out.memory[0], 0, cases[i].out.size[0]);
+        process (session, &cases[i]);
+        test_frame_check_equal (&cases[i].expected, &cases[i].out, "without graphs");
+      }
+    fake->count (&counts);
+    g_test_message ("%s", du_session_note (session));
+    g_assert_cmpuint (counts.replays, ==, 0);
+    g_assert_cmpint (du_session_note (session) != NULL, ==, refusals[r] != 0);
+    g_unsetenv ("DEBLURUNET_CUDA_GRAPHS");
+    for (int i = 0; i < N_FRAMES; i++)
+      case_clear (&cases[i]);
+    du_session_unref (g_steal_pointer (&session));
+    g_assert_cmpuint (fake->reset (), ==, 0);
+  }
+}
+
+/* Each call of a frame that is recorded, and of one that is launched so, fails: an error, or a right picture; and the
+ * next frame is right unless the device is lost. -m slow: each; else some. */
+static void
+test_faults (void)
+{
+  const guint stride = g_test_slow () ? 1 : 37;
+  guint survived = 0, failed = 0;
+  Case cases[4];
+
+  cases_init (cases, 4, &infos[0], &infos[0]);
+  fake->reset ();
+  for (FakeFailure how = FAKE_HARMLESS; how <= FAKE_STICKY; how++) {
+    gboolean reached = TRUE;
+
+    for (guint call = 1 + how; reached; call += stride) {
+      DuSession *session = open_session ();
+      guint target;
+
+      process (session, &cases[0]);
+      target = fake->calls () + call;
+      fake->fail (target, how);
+      for (int i = 1; i < 4; i++) {
+        g_autoptr (GError) error = NULL;
+        const gboolean ok = du_session_process (session, &cases[i].frame, &error);
+
+        if (ok != !error || (error && error->domain != DU_ERROR))
+          g_error ("call %u, failure %d: %s", call, how, error ? error->message : "no reason");
+        if (ok)
+          test_frame_check_equal (&cases[i].expected, &cases[i].out, "beside a failure");
+        survived += ok;
+        failed += !ok;
+      }
+      reached = fake->calls () >= target;
+      fake->fail (0, FAKE_HARMLESS);
+      if (how != FAKE_STICKY)
+        process (session, &cases[0]);
+      du_session_unref (session);
+      if (fake->reset () != 0 && how != FAKE_STICKY)
+        g_error ("call %u, failure %d: something is left behind", call, how);
+    }
+  }
+  g_test_message ("%u frames failed, %u survived", failed, survived);
+  g_assert_cmpuint (failed, >, 0);
+  for (int i = 0; i < 4; i++)
     case_clear (&cases[i]);
 }
 
@@ -305,6 +456,9 @@ main (int argc, char **argv)
   g_test_add_func ("/flow/orders", test_orders);
   g_test_add_func ("/flow/threads", test_threads);
   g_test_add_func ("/flow/steady", test_steady);
+  g_test_add_func ("/flow/eviction", test_eviction);
+  g_test_add_func ("/flow/without-graphs", test_without);
+  g_test_add_func ("/flow/faults", test_faults);
   status = g_test_run ();
   du_model_unref (model);
   return status;
