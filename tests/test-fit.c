@@ -293,6 +293,50 @@ test_on_the_fly_and_eval (void)
   g_assert_nonnull (strstr (csv, "least-"));
 }
 
+/* Batches made beside the network give the run that those of the loaders give: on the reference back end, or with
+ * an emulated module on its GPU, where they are made without being asked for. */
+static void
+test_pictures (void)
+{
+  const char *backend = g_getenv ("DEBLURUNET_CUDA_MODULE") ? "cuda" : "reference";
+  gboolean gpu = strcmp (backend, "cuda") == 0;
+  g_autofree char *fly = g_strdup_printf ("--on-the-fly %s --val=%s --crop=16x32 --kernels=3:0.3,7:1,11:1.6,25:4",
+      sharp_only, pairs);
+  const char *const data[] = { pairs, fly };
+  static const char *const ways[] = { "--pictures=host --loaders=2", "--pictures=device", "--pictures-mib=0" };
+
+  for (guint d = 0; d < G_N_ELEMENTS (data); d++) {
+    g_autofree char *first = folder ("pictures-0");
+
+    for (guint way = 0; way < G_N_ELEMENTS (ways); way++) {
+      g_autofree char *out = way ? folder ("pictures-1") : g_strdup (first);
+      g_auto (Result) result
+          = run (NULL, "fit %s -o %s " SHORT "--backend=%s --epochs=2 %s", data[d], out, backend, ways[way]);
+
+      assert_code (result, EXIT_DONE);
+      g_assert_cmpint (strstr (result.output, "beside the network") != NULL, ==, way == 1);
+      g_assert_cmpint (strstr (result.output, "--pictures-mib=0 is allowed") != NULL, ==, gpu && way == 2);
+      assert_equal_runs (first, out);
+    }
+  }
+  for (int way = 0; way < 3; way++) {
+    g_autofree char *other = folder ("pictures-other");
+    g_auto (Result) result = run (NULL, "fit %s -o %s " SHORT "--backend=%s --steps-per-epoch=1 --epochs=1 %s",
+        way == 2 ? fly : data[way], other, backend,
+        way == 0   ? "--pictures=device --pictures-mib=0.01"
+        : way == 1 ? "--pictures=device --degrade=blur=7:1"
+                   : "--max-bad=1");
+
+    assert_code (result, way == 2 ? EXIT_DONE : EXIT_USAGE);
+    if (way == 0)
+      assert_says (&result, "--pictures-mib=");
+    else if (way == 1)
+      assert_says (&result, "--degrade");
+    else
+      g_assert_cmpint (strstr (result.output, "beside the network") != NULL, ==, gpu);
+  }
+}
+
 /* A recipe with a codec: validated by its conditions, kept in the weights, and the same after a break. */
 static void
 test_degrade (void)
@@ -673,6 +717,7 @@ main (int argc, char **argv)
   make_data ();
   g_test_add_func ("/fit/run", test_run);
   g_test_add_func ("/fit/on-the-fly-and-eval", test_on_the_fly_and_eval);
+  g_test_add_func ("/fit/pictures", test_pictures);
   g_test_add_func ("/fit/degrade", test_degrade);
   g_test_add_func ("/fit/kill", test_kill);
   g_test_add_func ("/fit/interrupt", test_interrupt);

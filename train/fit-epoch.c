@@ -25,24 +25,16 @@ static gboolean
 recompute_statistics (Fit *fit, GError **error)
 {
   guint n = fit->plan.trainer.config.bn ? fit->plan.precise_bn : 0;
-  g_autoptr (Loader) loader = NULL;
-  DatasetOrder order;
-  int height, width;
+  g_auto (FitBatches) batches = { 0 };
 
   if (!n)
     return TRUE;
-  fit_training_order (fit, fit->state.epoch, &order);
-  fit_batch_size (fit, &height, &width);
-  loader = loader_new (fit->data, &order, 0, fit->plan.batch, n, (int) fit->plan.loaders);
+  fit_batches_init (&batches, fit, 0, n);
   if (!du_trainer_bn_begin (fit->trainer, fit_uses_ema (fit), error))
     return FALSE;
   progress_begin (&fit->progress, 0, n, "epoch %u statistics", fit->state.epoch + 1);
   for (guint i = 0; i < n; i++) {
-    const float *input, *target;
-    const DatasetItem *items;
-
-    if (stop_on_signal (error) || !loader_next (loader, &input, &target, &items, error)
-        || !du_trainer_bn_add (fit->trainer, (int) fit->plan.batch, height, width, input, error))
+    if (stop_on_signal (error) || !fit_batches_next (&batches, error) || !fit_batches_bn_add (&batches, error))
       return FALSE;
     progress_update (&fit->progress, i + 1, NULL);
   }

@@ -77,8 +77,13 @@ static const SettingEntry entries[] = {
     "CUDA device, -1 = the first that works" },
   { "precision", 0, SETTING_CHOICE, TRUE, "f32", 0, 0, SETTINGS_PRECISIONS, NULL, "Of activations" },
   { "threads", 't', SETTING_INTEGER, FALSE, "0", 0, 1024, NULL, "N",
-    "CPU threads, 0 = one per core; equal numbers give equal bits" },
+    "CPU threads, 0 = one per core; equal numbers give equal bits, as equal GPUs and libraries do" },
   { "loaders", 0, SETTING_INTEGER, FALSE, "1", 1, 64, NULL, "N", "Threads that prepare batches" },
+  { "pictures", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, "auto|host|device", NULL,
+    "Where batches are made: by --loaders on the host, or from pictures kept beside the network; the same bits. "
+    "auto: on a GPU, but for --degrade and what exceeds --pictures-mib" },
+  { "pictures-mib", 0, SETTING_NUMBER, FALSE, "2048", 0, BIG, NULL, "MIB",
+    "Most memory that decoded pictures may take beside the network" },
   /* Files. */
   { "resume", 0, SETTING_FLAG, FALSE, NULL, 0, 0, NULL, NULL,
     "Go on from the folder's newest checkpoint; options not given are the checkpoint's" },
@@ -151,6 +156,8 @@ fit_plan_init (FitPlan *plan, const Settings *settings, GError **error)
     .checkpoint_minutes = settings_number (settings, "checkpoint-minutes"),
     .val_split = settings_number (settings, "val-split"),
     .schedule = (ScheduleKind) settings_choice (settings, "schedule"),
+    .pictures = (PicturesPlace) settings_choice (settings, "pictures"),
+    .pictures_mib = settings_number (settings, "pictures-mib"),
     .dtype = (DuDtype) settings_choice (settings, "dtype"),
   };
   if (settings_text (settings, "steps-per-epoch"))

@@ -114,18 +114,15 @@ had_its_time (const Fit *fit)
 
 /* One step; the loss goes into the state. */
 static gboolean
-step (Fit *fit, Loader *loader, int height, int width, double rate, DuStepResult *result, GError **error)
+step (Fit *fit, FitBatches *batches, double rate, DuStepResult *result, GError **error)
 {
   FitState *state = &fit->state;
-  const float *input, *target;
-  const DatasetItem *items;
   gint64 asked = g_get_monotonic_time ();
 
-  if (!loader_next (loader, &input, &target, &items, error))
+  if (!fit_batches_next (batches, error))
     return FALSE;
   state->waiting_seconds += (double) (g_get_monotonic_time () - asked) / G_USEC_PER_SEC;
-  if (!du_trainer_step (fit->trainer, (int) fit->plan.batch, height, width, input, target, rate, result,
-          error))
+  if (!fit_batches_step (batches, rate, result, error))
     return FALSE;
   if (result->skipped) {
     state->skipped_in_row++;
@@ -148,16 +145,10 @@ run_epoch (Fit *fit, GError **error)
 {
   FitState *state = &fit->state;
   guint64 first = state->position, left = fit->steps_per_epoch - MIN (first, fit->steps_per_epoch);
-  g_autoptr (Loader) loader = NULL;
+  g_auto (FitBatches) batches = { 0 };
   gint64 begun = g_get_monotonic_time ();
-  DatasetOrder order;
-  int height, width;
 
-  fit_training_order (fit, state->epoch, &order);
-  fit_batch_size (fit, &height, &width);
-  if (left)
-    loader = loader_new (fit->data, &order, first * fit->plan.batch, fit->plan.batch, (guint) left,
-        (int) fit->plan.loaders);
+  fit_batches_init (&batches, fit, first, (guint) left);
   progress_begin (&fit->progress, first, fit->steps_per_epoch, "epoch %u", state->epoch + 1);
   while (state->position < fit->steps_per_epoch && !time_is_up (fit)) {
     double rate = fit_rate_now (fit);
@@ -165,7 +156,7 @@ run_epoch (Fit *fit, GError **error)
 
     if (interrupted () || had_its_time (fit))
       return leave (fit, error);
-    if (!step (fit, loader, height, width, rate, &result, error)) {
+    if (!step (fit, &batches, rate, &result, error)) {
       progress_end (&fit->progress);
       return EPOCH_FAILED;
     }
@@ -180,7 +171,7 @@ run_epoch (Fit *fit, GError **error)
       return EPOCH_FAILED;
   }
   progress_end (&fit->progress);
-  g_clear_pointer (&loader, loader_free);
+  fit_batches_clear (&batches);
   return fit_end_epoch (fit, error);
 }
 
@@ -289,7 +280,7 @@ print_memory (const Fit *fit, int height, int width)
   if (!du_trainer_memory (&fit->plan.trainer, (int) fit->plan.batch, height, width, &memory, NULL))
     return;
   /* Input and target, as many as loader_new() has slots. */
-  batches = 2.0 * (fit->plan.loaders + 2) * fit->plan.batch * height * width * 3 * sizeof (float);
+  batches = fit->drawn ? 0 : 2.0 * (fit->plan.loaders + 2) * fit->plan.batch * height * width * 3 * sizeof (float);
   for (int i = 0; i < CHECKPOINT_BLOCKS; i++)
     copy += (double) fit->host.count[i] * sizeof (float);
   g_print ("memory: about %.0f MiB to train (%.0f activations, %.0f their gradients, %.0f working memory, %.0f "
@@ -329,6 +320,8 @@ fit_command (int argc, char **argv, GError **error)
     return EXIT_DONE;
   if (!fit_paths (fit.settings, &fit.folder, &fit.weights_path, error) || !prepare (&fit, error)
       || !write_description (&fit, error))
+    return EXIT_USAGE;
+  if (!fit_place_pictures (&fit, error))
     return EXIT_USAGE;
   print_start (&fit);
   while (((fit.state.epoch < fit.plan.epochs && !fit.state.stopped && !time_is_up (&fit))

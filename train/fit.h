@@ -19,6 +19,14 @@ typedef enum
   SCHEDULE_CONSTANT,
 } ScheduleKind;
 
+/* Where batches are made of the decoded pictures. */
+typedef enum
+{
+  PICTURES_AUTO, /* on a GPU that trains, where it can */
+  PICTURES_HOST,
+  PICTURES_DEVICE,
+} PicturesPlace;
+
 /* The settings, resolved. */
 typedef struct
 {
@@ -31,6 +39,8 @@ typedef struct
   guint64 seed, warmup;
   double rate, min_rate, minutes, max_minutes, checkpoint_minutes, val_split;
   ScheduleKind schedule;
+  PicturesPlace pictures;
+  double pictures_mib; /* most that the device may hold of them */
   DuDtype dtype;
   SynthKernel *kernels; /* synth's */
   Degrade *degrade;     /* of the training's samples; NULL = one of the kernels */
@@ -110,6 +120,7 @@ typedef struct
   guint64 steps_per_epoch;
 
   DuTrainer *trainer;
+  gboolean drawn;  /* the trainer has the pictures and makes the batches */
   Checkpoint host; /* the trainer's state, copied; without a header */
 
   gint64 begun, clock, saved; /* microseconds, monotonic: process, last accounting, last checkpoint */
@@ -133,6 +144,30 @@ gboolean fit_open_data (Fit *fit, GError **error);
 void fit_training_order (const Fit *fit, guint epoch, DatasetOrder *order);
 /* Of the pictures that a step reads. */
 void fit_batch_size (const Fit *fit, int *height, int *width);
+
+/* fit-batches.c */
+/* Gives the trainer the pictures where it is to make the batches, and says so. */
+gboolean fit_place_pictures (Fit *fit, GError **error);
+/* Batches of the state's epoch, in order; wherever they are made they are the same bits. */
+typedef struct
+{
+  Fit *fit;
+  int height, width;
+  DatasetOrder order;
+  Loader *loader; /* NULL where the trainer makes them */
+  const float *input, *target;
+  DuDraw *draws;  /* NULL where it does not */
+  guint64 sample; /* the next one to draw */
+} FitBatches;
+
+/* From batch first on, at most n. */
+void fit_batches_init (FitBatches *batches, Fit *fit, guint64 first, guint n);
+void fit_batches_clear (FitBatches *batches);
+/* Then one of the two others for the batch. */
+gboolean fit_batches_next (FitBatches *batches, GError **error);
+gboolean fit_batches_step (FitBatches *batches, double rate, DuStepResult *result, GError **error);
+gboolean fit_batches_bn_add (FitBatches *batches, GError **error);
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (FitBatches, fit_batches_clear)
 
 /* fit-save.c */
 /* Starting weights, g_free: those of --init, whose network then is the one that is trained, or new ones. */
