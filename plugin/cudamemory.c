@@ -150,17 +150,46 @@ gst_deblurunet_cuda_follow (GstDeblurunetCuda *cuda, GstElement *element, GstBuf
   return TRUE;
 }
 
+static gboolean
+may_use_gpu (const DuSessionOptions *options)
+{
+  return options->backend == DU_BACKEND_CUDA || options->backend == DU_BACKEND_AUTO;
+}
+
+/* By way of set_context, too, where the element behind the pad has one. */
+static void
+ask_neighbour (GstElement *element, const char *name)
+{
+  g_autoptr (GstPad) pad = gst_element_get_static_pad (element, name);
+  GstQuery *query = gst_query_new_context (GST_CUDA_CONTEXT_TYPE);
+  GstContext *context = NULL;
+
+  if (gst_pad_peer_query (pad, query))
+    gst_query_parse_context (query, &context);
+  if (context)
+    gst_element_set_context (element, context);
+  gst_query_unref (query);
+}
+
 void
-gst_deblurunet_cuda_restrict (GstDeblurunetCuda *cuda, GstElement *element, int device)
+gst_deblurunet_cuda_find (GstDeblurunetCuda *cuda, GstElement *element, const DuSessionOptions *options)
 {
   GstCudaContext *context = get_context (cuda, element);
   guint its = 0;
 
   if (context)
     g_object_get (context, "cuda-device-id", &its, NULL);
-  if (context && device >= 0 && its != (guint) device)
+  if (context && options->device >= 0 && its != (guint) options->device)
     replace_context (cuda, element, NULL);
   gst_clear_object (&context);
+  if (!cuda->context && may_use_gpu (options) && gst_cuda_load_library ()) {
+    ask_neighbour (element, "src");
+    if (!cuda->context)
+      ask_neighbour (element, "sink");
+    if (!cuda->context) /* the pipeline, which has what other elements made, or the application */
+      gst_element_post_message (
+          element, gst_message_new_need_context (GST_OBJECT (element), GST_CUDA_CONTEXT_TYPE));
+  }
 }
 
 gboolean
@@ -172,8 +201,7 @@ gst_deblurunet_cuda_is_other (GstDeblurunetCuda *cuda, gpointer handle)
 void
 gst_deblurunet_cuda_options (GstDeblurunetCuda *cuda, GstElement *element, DuSessionOptions *options)
 {
-  const gboolean wanted = options->backend == DU_BACKEND_CUDA || options->backend == DU_BACKEND_AUTO;
-  GstCudaContext *context = wanted ? get_context (cuda, element) : NULL;
+  GstCudaContext *context = may_use_gpu (options) ? get_context (cuda, element) : NULL;
 
   options->cuda_context = context ? gst_cuda_context_get_handle (context) : NULL;
   options->cuda_owner = context;

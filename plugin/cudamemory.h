@@ -38,8 +38,9 @@ gboolean gst_deblurunet_cuda_query (GstDeblurunetCuda *cuda, GstElement *element
 gboolean gst_deblurunet_cuda_ensure (GstDeblurunetCuda *cuda, GstElement *element, int device, GError **error);
 /* Takes that of the buffer's memory; TRUE where that is another one. */
 gboolean gst_deblurunet_cuda_follow (GstDeblurunetCuda *cuda, GstElement *element, GstBuffer *buffer);
-/* Lets go of one that is not of the device. */
-void gst_deblurunet_cuda_restrict (GstDeblurunetCuda *cuda, GstElement *element, int device);
+/* Where the GPU may be used and there is a driver: takes one that the elements around or the application have already,
+ * and makes none. One that is not of the device is let go. */
+void gst_deblurunet_cuda_find (GstDeblurunetCuda *cuda, GstElement *element, const DuSessionOptions *options);
 /* Whether it is another one than this CUcontext. */
 gboolean gst_deblurunet_cuda_is_other (GstDeblurunetCuda *cuda, gpointer handle);
 /* Has a session opened in the context, where there is one and the GPU may be used: the session owns it, too. */

@@ -146,7 +146,7 @@ start (GstBaseTransform *transform)
   self->frames_in_flight = self->settings.frames_in_flight;
   GST_OBJECT_UNLOCK (self);
   self->memory = DU_MEMORY_HOST;
-  gst_deblurunet_cuda_restrict (&self->cuda, GST_ELEMENT (self), self->options.device);
+  gst_deblurunet_cuda_find (&self->cuda, GST_ELEMENT (self), &self->options); /* no second session later */
   session = open_session (self, &error);
   if (!session || !gst_deblurunet_queue_start (self->queue, self->frames_in_flight, &error)) {
     gst_deblurunet_post_error (GST_ELEMENT (self), error, TRUE);

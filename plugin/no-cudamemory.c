@@ -43,9 +43,9 @@ gst_deblurunet_cuda_query (GstDeblurunetCuda *cuda, GstElement *element, GstQuer
 }
 
 void
-gst_deblurunet_cuda_restrict (GstDeblurunetCuda *cuda, GstElement *element, int device)
+gst_deblurunet_cuda_find (GstDeblurunetCuda *cuda, GstElement *element, const DuSessionOptions *options)
 {
-  (void) cuda, (void) element, (void) device;
+  (void) cuda, (void) element, (void) options;
 }
 
 void

@@ -301,33 +301,92 @@ query_context (GstHarness *harness, GstCudaContext **context)
   return answered;
 }
 
-/* The application's context is taken, and told to others; without one, a new one is made. */
+/* As an application, or a bin, that has one. */
+static GstBusSyncReply
+give_context (GstBus *bus, GstMessage *message, gpointer context)
+{
+  (void) bus;
+  if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_NEED_CONTEXT) {
+    GstContext *gst_context = gst_context_new_cuda_context (context);
+
+    gst_element_set_context (GST_ELEMENT (GST_MESSAGE_SRC (message)), gst_context);
+    gst_context_unref (gst_context);
+  }
+  return GST_BUS_PASS;
+}
+
+/* As an element that has one. */
+static GstPadProbeReturn
+answer_query (GstPad *pad, GstPadProbeInfo *info, gpointer context)
+{
+  GstQuery *query = GST_PAD_PROBE_INFO_QUERY (info);
+  GstElement *nobody;
+  gboolean answered;
+
+  (void) pad;
+  if (GST_QUERY_TYPE (query) != GST_QUERY_CONTEXT)
+    return GST_PAD_PROBE_OK;
+  nobody = gst_object_ref_sink (gst_bin_new (NULL));
+  answered = gst_cuda_handle_context_query (nobody, query, context);
+  gst_object_unref (nobody);
+  g_assert_true (answered);
+  return GST_PAD_PROBE_HANDLED;
+}
+
+static void
+play_beside (Element *element, GstCudaContext *context)
+{
+  element_play (element, NULL);
+  gst_element_set_state (element->element, GST_STATE_NULL);
+  gst_pad_add_probe (
+      element->harness->sinkpad, GST_PAD_PROBE_TYPE_QUERY_DOWNSTREAM, answer_query, context, NULL);
+  gst_element_set_state (element->element, GST_STATE_PLAYING);
+}
+
+/* A context that is there is taken, from the start on, and told to others; without one, a new one is made. */
 static void
 test_sharing (void)
 {
+  enum
+  {
+    NEW,
+    SET,
+    ASKED,
+    NEIGHBOUR,
+    WAYS,
+  };
   const DuFrameInfo info = { .format = DU_FORMAT_RGBA, .width = 12, .height = 8 };
   g_autoptr (GstCaps) caps = in_cuda (element_caps (info.format, info.width, info.height, NULL));
   TestFrame in;
 
   test_frame_init_random (&in, &info, 1);
-  for (int given = 0; given < 2; given++) {
-    GstCudaContext *context = given ? gst_cuda_context_new (0) : NULL, *answer;
+  for (int way = NEW; way < WAYS; way++) {
+    GstCudaContext *context = way == NEW ? NULL : gst_cuda_context_new (0), *answer;
     GstMessage *message;
     Element element;
 
+    g_test_message ("way %d", way);
     init (&element);
-    if (given) {
+    if (way == ASKED)
+      gst_bus_set_sync_handler (element.bus, give_context, context, NULL);
+    if (way == SET) {
       GstContext *gst_context = gst_context_new_cuda_context (context);
 
       gst_element_set_context (element.element, gst_context);
       gst_context_unref (gst_context);
     }
+    if (way != NEIGHBOUR)
+      element_play (&element, NULL);
+    else
+      play_beside (&element, context);
+    g_assert_true (query_context (element.harness, &answer) == (way != NEW));
+    gst_clear_object (&answer);
     set_caps (&element, caps);
     g_assert_true (query_context (element.harness, &answer));
-    if (given)
+    if (way != NEW)
       g_assert_true (answer == context);
     message = gst_bus_pop_filtered (element.bus, GST_MESSAGE_HAVE_CONTEXT);
-    g_assert_true ((message == NULL) == given);
+    g_assert_true ((message == NULL) == (way != NEW));
     gst_clear_message (&message);
     gst_buffer_unref (deblur (&element, answer, &in, caps));
     gst_clear_object (&answer);
