@@ -263,6 +263,43 @@ test_run (void)
   g_assert_nonnull (du_model_metadata (model, "validation_psnr"));
 }
 
+/* An epoch goes through all samples; what is kept is the best epoch's, though the rate is one that spoils it. */
+static void
+test_best (void)
+{
+  g_autofree char *out = folder ("best"), *path = g_build_filename (out, "weights.safetensors", NULL), *csv = NULL;
+  g_auto (Result) result = run (NULL,
+      "fit %s -o %s " NETWORK "--batch=2 --epochs=4 --train-metrics=1 --lr=3 --warmup=100 --schedule=constant", pairs,
+      out);
+  g_autoptr (DuModel) model = NULL;
+  g_auto (GStrv) lines = NULL, names = NULL;
+  g_autofree char *epoch = NULL;
+  double least = INFINITY;
+  guint column = 0, best = 0;
+
+  assert_code (result, EXIT_DONE);
+  assert_says (&result, "5 pictures to train, 1 to validate; 3 steps of 2 48x32 an epoch");
+  csv = read_file (out, "history.csv", NULL);
+  lines = g_strsplit (csv, "\n", -1);
+  names = g_strsplit (lines[0], ",", -1);
+  while (g_strcmp0 (names[column], "val_mse") != 0)
+    g_assert_nonnull (names[column++]);
+  for (guint l = 1; l <= 4; l++) {
+    g_auto (GStrv) fields = g_strsplit (lines[l], ",", -1);
+    double mse = g_ascii_strtod (fields[column], NULL);
+
+    g_test_message ("epoch %u: %g", l, mse);
+    if (mse < least) {
+      least = mse;
+      best = l;
+    }
+  }
+  model = du_model_load (path, NULL);
+  g_assert_nonnull (model);
+  epoch = g_strdup_printf ("%u", best);
+  g_assert_cmpstr (du_model_metadata (model, "training_epochs"), ==, epoch);
+}
+
 /* Sharp material alone; validation with each kernel; crops; the eval command on the result. */
 static void
 test_on_the_fly_and_eval (void)
@@ -716,6 +753,7 @@ main (int argc, char **argv)
   g_assert_nonnull (base);
   make_data ();
   g_test_add_func ("/fit/run", test_run);
+  g_test_add_func ("/fit/best", test_best);
   g_test_add_func ("/fit/on-the-fly-and-eval", test_on_the_fly_and_eval);
   g_test_add_func ("/fit/pictures", test_pictures);
   g_test_add_func ("/fit/degrade", test_degrade);
