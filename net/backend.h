@@ -25,6 +25,11 @@ typedef struct _DuOp DuOp;           /* one row prepared for one shape */
 typedef struct _DuFrames DuFrames;   /* frames of one kind on the device, cut by one plan */
 typedef struct _DuPictures DuPictures; /* a DuPictureSet on the device */
 
+enum
+{
+  DU_RESULTS = 4, /* numbers that a context has for results() */
+};
+
 typedef enum
 {
   DU_TYPE_F32,
@@ -136,11 +141,15 @@ typedef struct _DuBackend
   /* After a forward of the same op in DU_MODE_TRAINING. NULL in a back end that only infers. */
   gboolean (*backward) (DuContext *context, DuOp *op, const DuBackward *args, GError **error);
 
-  /* As du_loss(); gradient (float32, overwritten) may not be NULL. value is ready on return. NULL as backward. */
+  /* As du_loss(); gradient (float32, overwritten) may not be NULL. The value becomes the context's result of that
+   * number, below DU_RESULTS. NULL as backward. */
   gboolean (*loss) (DuContext *context, DuLoss loss, double epsilon, int n, int height, int width,
-      const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, double *value, GError **error);
-  /* L2 norm of count floats, not finite if any is not. NULL as backward. */
-  gboolean (*norm) (DuContext *context, const DuBuffer *values, gsize count, double *norm, GError **error);
+      const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, guint result, GError **error);
+  /* L2 norm of count floats, not finite if any is not; a result as loss's. NULL as backward. */
+  gboolean (*norm) (DuContext *context, const DuBuffer *values, gsize count, guint result, GError **error);
+  /* Waits for results [0, count), which loss and norm have been asked for: so that a step waits but once. NULL as
+   * backward. */
+  gboolean (*results) (DuContext *context, double *values, guint count, GError **error);
   /* One Adam update of the first count floats (Kingma & Ba 2015, algorithm 1). NULL as backward. */
   gboolean (*adam) (DuContext *context, const DuAdam *adam, gsize count, DuBuffer *parameters,
       const DuBuffer *gradient, DuBuffer *moment1, DuBuffer *moment2, GError **error);

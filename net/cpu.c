@@ -101,14 +101,15 @@ du_cpu_download (DuContext *context, const DuBuffer *buffer, gsize at, float *va
 
 gboolean
 du_cpu_loss (DuContext *context, DuLoss loss, double epsilon, int n, int height, int width,
-    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, double *value, GError **error)
+    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, guint result, GError **error)
 {
   return du_loss_compute (threads_of (context), loss, epsilon, n, height, width, DU_PICTURE_CHANNELS,
-      du_cpu_f32 (prediction), du_cpu_f32 (target), du_cpu_f32 (gradient), value, error);
+      du_cpu_f32 (prediction), du_cpu_f32 (target), du_cpu_f32 (gradient),
+      &((DuCpuContext *) context)->results[result], error);
 }
 
 gboolean
-du_cpu_norm (DuContext *context, const DuBuffer *values, gsize count, double *norm, GError **error)
+du_cpu_norm (DuContext *context, const DuBuffer *values, gsize count, guint result, GError **error)
 {
   const float *x = du_cpu_f32 (values);
   gsize chunks = (count + CHUNK - 1) / CHUNK;
@@ -128,7 +129,15 @@ du_cpu_norm (DuContext *context, const DuBuffer *values, gsize count, double *no
   }
   for (gsize chunk = 0; chunk < chunks; chunk++)
     total += sums[chunk];
-  *norm = sqrt (total);
+  ((DuCpuContext *) context)->results[result] = sqrt (total);
+  return TRUE;
+}
+
+gboolean
+du_cpu_results (DuContext *context, double *values, guint count, GError **error)
+{
+  (void) error;
+  memcpy (values, ((const DuCpuContext *) context)->results, count * sizeof *values);
   return TRUE;
 }
 

@@ -11,6 +11,7 @@
 typedef struct
 {
   int threads; /* of every parallel loop, at least 1 */
+  double results[DU_RESULTS]; /* of loss and norm */
 } DuCpuContext;
 
 struct _DuBuffer
@@ -44,8 +45,9 @@ gboolean du_cpu_upload (DuContext *context, DuBuffer *buffer, gsize at, const fl
 gboolean du_cpu_download (DuContext *context, const DuBuffer *buffer, gsize at, float *values, gsize count,
     GError **error);
 gboolean du_cpu_loss (DuContext *context, DuLoss loss, double epsilon, int n, int height, int width,
-    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, double *value, GError **error);
-gboolean du_cpu_norm (DuContext *context, const DuBuffer *values, gsize count, double *norm, GError **error);
+    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, guint result, GError **error);
+gboolean du_cpu_norm (DuContext *context, const DuBuffer *values, gsize count, guint result, GError **error);
+gboolean du_cpu_results (DuContext *context, double *values, guint count, GError **error);
 gboolean du_cpu_adam (DuContext *context, const DuAdam *adam, gsize count, DuBuffer *parameters,
     const DuBuffer *gradient, DuBuffer *moment1, DuBuffer *moment2, GError **error);
 gboolean du_cpu_blend (DuContext *context, double decay, DuBuffer *to, gsize at, const DuBuffer *from,

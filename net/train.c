@@ -351,7 +351,8 @@ step (DuTrainer *trainer, const Batch *batch, double learning_rate, DuStepResult
   const DuTrainerOptions *options = &trainer->options;
   DuContext *context = trainer->context;
   DuNetwork *network;
-  double loss, norm = NAN, statistics_norm = 0, scale = 1;
+  double results[] = { 0, 0, 0 }; /* loss, norms of the gradient and of the statistics */
+  double norm = NAN, scale = 1;
   gboolean finite;
 
   if (!check_range ("learning rate", learning_rate, 0, INFINITY, error)
@@ -360,18 +361,16 @@ step (DuTrainer *trainer, const Batch *batch, double learning_rate, DuStepResult
   network = ready_network (trainer, DU_MODE_TRAINING, FALSE, batch, TRUE, error);
   if (!network || !du_network_forward (network, trainer->statistics, error)
       || !backend->loss (context, options->loss, options->loss_epsilon, batch->n, batch->height, batch->width,
-          network->prediction, network->target, network->gradient, &loss, error))
+          network->prediction, network->target, network->gradient, 0, error)
+      || !du_network_backward (network, trainer->gradient, error)
+      || !backend->norm (context, trainer->gradient, trainer->n_trainable, 1, error)
+      || (trainer->statistics
+          && !backend->norm (context, trainer->statistics, trainer->n_statistics, 2, error))
+      || !backend->results (context, results, trainer->statistics ? 3 : 2, error))
     return FALSE;
-  finite = isfinite (loss);
-  if (finite && trainer->statistics) {
-    if (!backend->norm (context, trainer->statistics, trainer->n_statistics, &statistics_norm, error))
-      return FALSE;
-    finite = isfinite (statistics_norm);
-  }
+  finite = isfinite (results[0]) && isfinite (results[2]);
   if (finite) {
-    if (!du_network_backward (network, trainer->gradient, error)
-        || !backend->norm (context, trainer->gradient, trainer->n_trainable, &norm, error))
-      return FALSE;
+    norm = results[1];
     if (options->clip_norm > 0 && norm > options->clip_norm)
       scale = options->clip_norm / norm;
     /* A gradient whose square overflows would leave Adam's second moment infinite for good. */
@@ -379,7 +378,7 @@ step (DuTrainer *trainer, const Batch *batch, double learning_rate, DuStepResult
   }
   if (finite && !update (trainer, learning_rate, scale, error))
     return FALSE;
-  *result = (DuStepResult){ loss, norm, !finite };
+  *result = (DuStepResult){ results[0], norm, !finite };
   return TRUE;
 }
 

@@ -110,7 +110,8 @@ fit_settings_parse (int argc, char **argv, GError **error)
       "each.",
       "The weights of the best validation MSE are in PATH/weights.safetensors, the epochs in\n"
       "PATH/history.csv, curves, numbers and pictures in PATH/report.html. SIGINT and SIGTERM save a\n"
-      "checkpoint first; --resume goes on bit-identically on the CPU.\n\n" DEGRADE_HELP,
+      "checkpoint first; --resume goes on bit-identically on the CPU, and on the same GPU with the same\n"
+      "libraries: training always is in reproducible mode, without algorithms that add in any order.\n\n" DEGRADE_HELP,
       error);
 
   if (settings && !fit_recipes_settle (settings, error))

@@ -366,6 +366,7 @@ du_cuda_close (DuContext *context)
   du_cuda_release (context, context->scratch);
   du_cuda_release (context, context->staging);
   du_cuda_release (context, context->result);
+  du_cuda_release_pinned (context, context->host_result);
   if (context->blas && !context->lost)
     (void) DU_BLAS (context, cublasLtDestroy (context->blas), NULL);
   if (context->cudnn && !context->lost)

@@ -39,8 +39,7 @@ struct _DuContext
   char *scratch; /* working memory of the op that runs, reserved when it is prepared */
   gsize scratch_size;
   float *staging; /* between float32 on the host and buffers of another type */
-  void *result;   /* what kernels leave for the host; see du_cuda_results() */
-  gsize result_size;
+  double *result, *host_result; /* DU_RESULTS each, on the device and in pinned memory; NULL before the first */
   guint generation; /* changes where memory is given back that launches may have used */
   gboolean records; /* recording.h: graphs are made, until it shows that they cannot be */
   gboolean records_now; /* nothing runs: what a library says of its launches then is no failure of the device */

@@ -28,6 +28,7 @@ const DuBackend du_backend_cuda = {
   .backward = du_cuda_backward,
   .loss = du_cuda_loss,
   .norm = du_cuda_norm,
+  .results = du_cuda_results,
   .adam = du_cuda_adam,
   .blend = du_cuda_blend,
   .pictures_new = du_cuda_pictures_new,

@@ -71,8 +71,9 @@ gboolean du_cuda_load (DuContext *context, DuOp *op, const DuOpParameters *param
 gboolean du_cuda_forward (DuContext *context, DuOp *op, const DuForward *args, GError **error);
 gboolean du_cuda_backward (DuContext *context, DuOp *op, const DuBackward *args, GError **error);
 gboolean du_cuda_loss (DuContext *context, DuLoss loss, double epsilon, int n, int height, int width,
-    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, double *value, GError **error);
-gboolean du_cuda_norm (DuContext *context, const DuBuffer *values, gsize count, double *norm, GError **error);
+    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, guint result, GError **error);
+gboolean du_cuda_norm (DuContext *context, const DuBuffer *values, gsize count, guint result, GError **error);
+gboolean du_cuda_results (DuContext *context, double *values, guint count, GError **error);
 gboolean du_cuda_adam (DuContext *context, const DuAdam *adam, gsize count, DuBuffer *parameters,
     const DuBuffer *gradient, DuBuffer *moment1, DuBuffer *moment2, GError **error);
 gboolean du_cuda_blend (DuContext *context, double decay, DuBuffer *to, gsize at, const DuBuffer *from,

@@ -3,30 +3,39 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "rows.h"
 
-/* One double on the device, where a kernel leaves what the host waits for. */
+#include <string.h>
+
+/* Doubles on the device, where kernels leave what the host waits for, and the host's memory that they go to. */
 static gboolean
 reserve_result (DuContext *context, gsize scratch, GError **error)
 {
   if (!du_cuda_enter (context, error) || !du_cuda_reserve (context, scratch, error))
     return FALSE;
   if (!context->result)
-    context->result = du_cuda_allocate (context, 1, sizeof (double), "a result", error);
-  return context->result != NULL;
+    context->result = du_cuda_allocate (context, DU_RESULTS, sizeof (double), "results", error);
+  if (context->result && !context->host_result)
+    context->host_result = du_cuda_allocate_pinned (context, DU_RESULTS * sizeof (double), error);
+  return context->host_result != NULL;
 }
 
-static gboolean
-take_result (DuContext *context, double *value, GError **error)
+gboolean
+du_cuda_results (DuContext *context, double *values, guint count, GError **error)
 {
-  return DU_CUDA (context, cudaGetLastError (), error)
-         && DU_CUDA (context,
-             cudaMemcpyAsync (value, context->result, sizeof *value, cudaMemcpyDeviceToHost, context->stream),
-             error)
-         && DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
+  const gsize size = count * sizeof *values;
+
+  if (!reserve_result (context, 0, error)
+      || !DU_CUDA (context,
+          cudaMemcpyAsync (context->host_result, context->result, size, cudaMemcpyDeviceToHost, context->stream),
+          error)
+      || !DU_CUDA (context, cudaStreamSynchronize (context->stream), error))
+    return FALSE;
+  memcpy (values, context->host_result, size);
+  return TRUE;
 }
 
 gboolean
 du_cuda_loss (DuContext *context, DuLoss loss, double epsilon, int n, int height, int width,
-    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, double *value, GError **error)
+    const DuBuffer *prediction, const DuBuffer *target, DuBuffer *gradient, guint result, GError **error)
 {
   if (loss == DU_LOSS_SSIM && (height < 11 || width < 11)) {
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
@@ -37,17 +46,17 @@ du_cuda_loss (DuContext *context, DuLoss loss, double epsilon, int n, int height
   if (!reserve_result (context, du_kernel_loss_scratch (loss, n, height, width), error))
     return FALSE;
   du_kernel_loss (context->stream, loss, epsilon, n, height, width, du_cuda_f32 (prediction),
-      du_cuda_f32 (target), du_cuda_f32 (gradient), context->result, context->scratch);
-  return take_result (context, value, error);
+      du_cuda_f32 (target), du_cuda_f32 (gradient), context->result + result, context->scratch);
+  return DU_CUDA (context, cudaGetLastError (), error);
 }
 
 gboolean
-du_cuda_norm (DuContext *context, const DuBuffer *values, gsize count, double *norm, GError **error)
+du_cuda_norm (DuContext *context, const DuBuffer *values, gsize count, guint result, GError **error)
 {
   if (!reserve_result (context, du_kernel_norm_scratch (count), error))
     return FALSE;
-  du_kernel_norm (context->stream, du_cuda_f32 (values), count, context->result, context->scratch);
-  return take_result (context, norm, error);
+  du_kernel_norm (context->stream, du_cuda_f32 (values), count, context->result + result, context->scratch);
+  return DU_CUDA (context, cudaGetLastError (), error);
 }
 
 gboolean

@@ -593,6 +593,7 @@ const DuBackend du_backend_onednn = {
   .backward = onednn_backward,
   .loss = du_cpu_loss,
   .norm = du_cpu_norm,
+  .results = du_cpu_results,
   .adam = du_cpu_adam,
   .blend = du_cpu_blend,
   .pictures_new = du_cpu_pictures_new,

@@ -741,7 +741,7 @@ test_update (void)
 {
   const gsize count = 1003;
   const Case c = { .e = { DU_TYPE_F32, 1, 1, count } };
-  DuCpuContext cpu = { 1 };
+  DuCpuContext cpu = { .threads = 1 };
   guint64 seed = 10;
   float *values[4];
   DuBuffer host[4];

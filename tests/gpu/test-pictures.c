@@ -40,7 +40,7 @@ static void
 check (const DuKernelPictures *kernel, const DuPictureSet *set, int n, int height, int width, const DuDraw *draws)
 {
   const gsize count = (gsize) n * height * width * 3;
-  DuCpuContext cpu = { 1 };
+  DuCpuContext cpu = { .threads = 1 };
   DuContext *context = (DuContext *) &cpu;
   DuPictures *pictures = du_cpu_pictures_new (context, set, NULL);
   DuBuffer *input = du_cpu_buffer_new (context, DU_TYPE_F32, count, NULL);
