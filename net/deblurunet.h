@@ -188,7 +188,7 @@ typedef struct
   int device;  /* CUDA device, -1 = the first that works */
   /* NULL, or the CUcontext in which CUDA is to work, instead of the primary one of the device; device is then
    * -1 or the context's. All calls to CUDA and its libraries are made, and all handles and memory belong, in
-   * that context, in a thread of the session's own: no caller need make it current, and none finds another one
+   * that context, in threads of the session's own: no caller need make it current, and none finds another one
    * current than before. The context has to live as long as the session: cuda_release, where not NULL, is
    * called with cuda_owner once, when the library no longer needs it; that is when the session is gone, or
    * within du_session_open() where that fails or gives a session that was open already. In any thread. */
