@@ -101,8 +101,8 @@ check_cudnn (DuContext *context, cudnnStatus_t status, gboolean runs, const char
   if (status == CUDNN_STATUS_SUCCESS)
     return TRUE;
   return fail (context, "cuDNN", memory,
-      runs && !context->records_now && CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED, cudnnGetErrorString (status),
-      call, file, line, error);
+      runs && !context->records_now && CUDNN_STATUS_CATEGORY (status) == CUDNN_STATUS_EXECUTION_FAILED,
+      cudnnGetErrorString (status), call, file, line, error);
 }
 
 gboolean

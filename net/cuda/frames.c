@@ -95,6 +95,8 @@ make_slot (DuContext *context, DuFrames *frames, Slot *slot, char *memory, const
     GError **error)
 {
   cudaEvent_t *const events[] = { &slot->taken_in, &slot->corrected, &slot->handed_on };
+  /* The thread that waits for the last one is to sleep. */
+  const unsigned flags[] = { 0, 0, cudaEventBlockingSync };
   const DuFrameKind *kind = &frames->kind;
 
   for (int plane = 0; plane < kind->layout->planes; plane++) {
@@ -104,7 +106,7 @@ make_slot (DuContext *context, DuFrames *frames, Slot *slot, char *memory, const
   }
   slot->in.memory = slot->out.memory = DU_MEMORY_CUDA;
   for (guint i = 0; i < G_N_ELEMENTS (events); i++)
-    if (!DU_CUDA (context, cudaEventCreateWithFlags (events[i], cudaEventDisableTiming), error))
+    if (!DU_CUDA (context, cudaEventCreateWithFlags (events[i], cudaEventDisableTiming | flags[i]), error))
       return FALSE;
   slot->frame = du_cuda_allocate_pinned (context, sizeof *slot->frame, error);
   return slot->frame != NULL;
@@ -217,14 +219,15 @@ copy_planes (DuContext *context, const DuFrameKind *kind, const DuFrame *from, c
 
 /* ---- to the device ------------------------------------------------------------------------------------- */
 
-/* Whether the device can copy all planes by itself. */
+/* Whether the device can copy all planes by itself, with one copy each where they are the host's. */
 static gboolean
 is_reachable (DuContext *context, const DuFrameKind *kind, const DuFrame *frame)
 {
   for (int plane = 0; plane < kind->layout->planes && frame->memory == DU_MEMORY_HOST; plane++) {
     struct cudaPointerAttributes attributes = { .type = cudaMemoryTypeUnregistered };
 
-    if (!DU_CUDA (context, cudaPointerGetAttributes (&attributes, frame->data[plane]), NULL)
+    if ((kind->lines[plane] > 1 && frame->stride[plane] < kind->line_bytes[plane])
+        || !DU_CUDA (context, cudaPointerGetAttributes (&attributes, frame->data[plane]), NULL)
         || attributes.type != cudaMemoryTypeHost)
       return FALSE;
   }

@@ -3,6 +3,8 @@
  * a GPU, to see that it does.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "bench-gpu.h"
+
 #include "network.h"
 
 #include <locale.h>
@@ -16,18 +18,19 @@ enum
   CURVE_STEPS = 50,
 };
 
-static DuBackendKind kind = DU_BACKEND_CUDA;
-static double seconds = 1; /* that a measurement lasts, at least */
-static gint64 started;
-static DuModel *model;
+DuBackendKind kind = DU_BACKEND_CUDA;
+double seconds = 1; /* that a measurement lasts, at least */
+gint64 started;
+DuModel *model;
 static const DuPrecision precisions[]
     = { DU_PRECISION_F32, DU_PRECISION_TF32, DU_PRECISION_BF16, DU_PRECISION_F16 };
-static const char *const precision_names[] = { [DU_PRECISION_F32] = "f32",
+const char *const precision_names[] = { [DU_PRECISION_F32] = "f32",
   [DU_PRECISION_TF32] = "tf32",
   [DU_PRECISION_BF16] = "bf16",
   [DU_PRECISION_F16] = "f16" };
 
-static void G_GNUC_PRINTF (2, 3) figure (double value, const char *format, ...)
+void
+figure (double value, const char *format, ...)
 {
   char text[G_ASCII_DTOSTR_BUF_SIZE];
   g_autofree char *name = NULL;
@@ -40,7 +43,7 @@ static void G_GNUC_PRINTF (2, 3) figure (double value, const char *format, ...)
   fflush (stdout);
 }
 
-static double
+double
 now (void)
 {
   return g_get_monotonic_time () / 1e6;
@@ -208,10 +211,7 @@ bench_rows (DuPrecision precision, GError **error)
   return ok;
 }
 
-/* ---- frames
- * --------------------------------------------------------------------------------------------------- */
-
-static DuSession *
+DuSession *
 open_session (DuPrecision precision, GError **error)
 {
   DuSessionOptions options;
@@ -220,76 +220,6 @@ open_session (DuPrecision precision, GError **error)
   options.backend = kind;
   options.precision = precision;
   return du_session_open (model, &options, error);
-}
-
-/* NV12 frames of 1080p, or of one tile to be quick, from system memory to system memory. first: only how long
- * the first one takes, from the program's start. */
-static gboolean
-process_frames (DuPrecision precision, int overlap, int batch, gboolean first, GError **error)
-{
-  const int frame_width = seconds > 0 ? 1920 : 448, frame_height = seconds > 0 ? 1080 : 256;
-  const int size = frame_width * frame_height;
-  const DuFrameInfo info = { .format = DU_FORMAT_NV12,
-    .width = frame_width,
-    .height = frame_height,
-    .matrix = DU_MATRIX_BT709,
-    .chroma_centred_y = TRUE };
-  g_autofree guint8 *in = g_malloc (size * 3 / 2), *out = g_malloc (size * 3 / 2);
-  DuFrame input = { { in, in + size }, { frame_width, frame_width } };
-  DuFrame output = { { out, out + size }, { frame_width, frame_width } };
-  g_autoptr (DuSession) session = open_session (precision, error);
-  g_autoptr (DuDeblurrer) deblurrer = NULL;
-  DuDeblurrerOptions options;
-  DuDeblurrerStats stats;
-  int rounds = 0;
-  double start;
-
-  if (!session)
-    return FALSE;
-  for (int i = 0; i < size * 3 / 2; i++)
-    in[i] = 16 + (i * 2654435761u >> 24) % 220;
-  du_deblurrer_options_init (&options);
-  options.overlap = overlap;
-  options.batch = batch;
-  deblurrer = du_deblurrer_new (session, &info, &options, error);
-  if (!deblurrer || !du_deblurrer_process (deblurrer, &input, &output, 1, error))
-    return FALSE;
-  if (first) {
-    figure ((g_get_monotonic_time () - started) / 1e3, "first_frame/%s/ms", precision_names[precision]);
-    return TRUE;
-  }
-  start = now ();
-  while (rounds < (seconds > 0 ? 3 : 0) || now () - start < seconds) {
-    if (!du_deblurrer_process (deblurrer, &input, &output, 1, error))
-      return FALSE;
-    rounds++;
-  }
-  du_deblurrer_get_stats (deblurrer, &stats);
-  if (rounds)
-    figure (rounds / (now () - start), "frames/%s/overlap%d/batch%d/%u_tiles/frames_per_second",
-        precision_names[precision], overlap, batch, stats.tiles_per_frame);
-  figure (
-      stats.network_ms, "frames/%s/overlap%d/batch%d/network_ms", precision_names[precision], overlap, batch);
-  return TRUE;
-}
-
-static gboolean
-bench_first_frame (DuPrecision precision, GError **error)
-{
-  return process_frames (precision, 48, 0, TRUE, error);
-}
-
-static gboolean
-bench_frames (DuPrecision precision, GError **error)
-{
-  static const int overlaps[] = { 48, 128 }, batches[] = { 0, 5, 25 };
-
-  for (guint o = 0; o < G_N_ELEMENTS (overlaps); o++)
-    for (guint b = 0; b < G_N_ELEMENTS (batches); b++)
-      if (seconds > 0 || o + b == 0)
-        if (!process_frames (precision, overlaps[o], batches[b], FALSE, error))
-          return FALSE;
-  return TRUE;
 }
 
 /* ---- precision
@@ -486,15 +416,15 @@ main (int argc, char **argv)
     const char *name;
     gboolean (*run) (DuPrecision precision, GError **error);
   } sections[] = { { "first-frame", bench_first_frame }, { "forward", bench_forward }, { "rows", bench_rows },
-    { "frames", bench_frames }, { "precision", bench_precision }, { "training", bench_training },
-    { "curve", bench_curve } };
+    { "frames", bench_frames }, { "flow", bench_flow }, { "precision", bench_precision },
+    { "training", bench_training }, { "curve", bench_curve } };
   static char *section, *backend, *weights, *precision;
   static gboolean quick;
   static int base_width;
   static const GOptionEntry entries[] = {
     { "section", 's', 0, G_OPTION_ARG_STRING, &section,
-        "device (its name; exit 77 where there is none), first-frame, forward, rows, frames, precision, "
-        "training, curve",
+        "device (its name; exit 77 where there is none), first-frame, forward, rows, frames, flow, "
+        "precision, training, curve",
         "NAME" },
     { "precision", 'p', 0, G_OPTION_ARG_STRING, &precision, "f32, tf32, bf16 or f16; all without it",
         "NAME" },
