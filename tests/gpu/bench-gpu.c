@@ -285,61 +285,104 @@ new_trainer (DuBackendKind backend, DuPrecision precision, int base_width, GErro
   return du_trainer_new (&options, parameters, error);
 }
 
+/* Blurs about the paper's, in 1/256. */
+static const DuBlur blurs[] = { { 1, { 254, 1 } }, { 3, { 102, 62, 14, 1 } }, { 5, { 64, 53, 29, 11, 3 } } };
+
+/* Gives the trainer n pictures of waves. */
+static gboolean
+set_pictures (DuTrainer *trainer, guint n, int height, int width, GError **error)
+{
+  const gsize size = (gsize) height * width * 3;
+  g_autofree guint8 *pixels = g_malloc (n * size);
+  g_autofree const guint8 **pictures = g_new (const guint8 *, n);
+  const DuPictureSet set = { height, width, n, G_N_ELEMENTS (blurs), pictures, blurs };
+
+  for (guint p = 0; p < n; p++) {
+    pictures[p] = pixels + p * size;
+    for (gsize i = 0; i < size; i++) {
+      const int c = i % 3, x = i / 3 % width, y = i / 3 / width;
+      const double length = 3 + (p * 3 + c) % 11;
+
+      pixels[p * size + i] = (guint8) (128 + 76 * sin (x * 6.283 / length + p + y / 13.));
+    }
+  }
+  return du_trainer_set_pictures (trainer, &set, error);
+}
+
+/* Some crops for a step. */
+static void
+draw (guint step, int n, guint pictures, int rows, int columns, DuDraw *draws)
+{
+  for (int i = 0; i < n; i++) {
+    const guint random = (step * n + i) * 2654435761u >> 4, picture = random % pictures;
+
+    draws[i] = (DuDraw){ picture, picture, random / 3 % G_N_ELEMENTS (blurs), random / 7 % rows,
+      random / 11 % columns, random / 13 % 2, random / 17 % 2 };
+  }
+}
+
+/* Steps on floats of the host, and on pictures that the device has: as many as the paper trains on. */
+static gboolean
+time_steps (DuPrecision precision, int n, int height, int width, gboolean drawn, GError **error)
+{
+  const gsize count = (gsize) n * height * width * 3;
+  const guint pictures = seconds > 0 ? 302 : 2;
+  g_autofree float *input = g_new (float, count), *target = g_new (float, count);
+  g_autofree DuDraw *draws = g_new (DuDraw, n);
+  g_autoptr (DuTrainer) trainer = new_trainer (kind, precision, du_model_config (model)->base_width, error);
+  DuStepResult result;
+  double start = 0;
+
+  fill_noise (input, count);
+  memcpy (target, input, count * sizeof *target);
+  if (!trainer || (drawn && !set_pictures (trainer, pictures, DU_TILE_HEIGHT, DU_TILE_WIDTH, error)))
+    return FALSE;
+  for (int round = 0;; round++) {
+    if (round == 1) /* the first one prepares */
+      start = now ();
+    else if (round > (seconds > 0 ? 3 : 1) && now () - start >= seconds) {
+      figure ((round - 1) / (now () - start), "training/%s/%dx%dx%d/%s_steps_per_second",
+          precision_names[precision], n, height, width, drawn ? "drawn" : "uploaded");
+      return TRUE;
+    }
+    draw (round, n, pictures, DU_TILE_HEIGHT - height + 1, DU_TILE_WIDTH - width + 1, draws);
+    if (!(drawn ? du_trainer_step_drawn (trainer, n, height, width, draws, 1e-3, &result, error)
+                : du_trainer_step (trainer, n, height, width, input, target, 1e-3, &result, error)))
+      return FALSE;
+  }
+}
+
 static gboolean
 bench_training (DuPrecision precision, GError **error)
 {
   static const int sizes[][3] = { { 8, 96, 96 }, { 32, 96, 96 }, { 8, DU_TILE_HEIGHT, DU_TILE_WIDTH } };
 
-  for (guint i = 0; i < (seconds > 0 ? G_N_ELEMENTS (sizes) : 1); i++) {
-    const int n = sizes[i][0], height = sizes[i][1], width = sizes[i][2];
-    const gsize count = (gsize) n * height * width * 3;
-    g_autofree float *input = g_new (float, count), *target = g_new (float, count);
-    g_autoptr (DuTrainer) trainer = new_trainer (kind, precision, du_model_config (model)->base_width, error);
-    DuStepResult result;
-    int rounds = 0;
-    double start;
-
-    fill_noise (input, count);
-    memcpy (target, input, count * sizeof *target);
-    if (!trainer || !du_trainer_step (trainer, n, height, width, input, target, 1e-3, &result, error))
-      return FALSE;
-    start = now ();
-    while (rounds < (seconds > 0 ? 3 : 1) || now () - start < seconds) {
-      if (!du_trainer_step (trainer, n, height, width, input, target, 1e-3, &result, error))
+  for (guint i = 0; i < (seconds > 0 ? G_N_ELEMENTS (sizes) : 1); i++)
+    for (int drawn = 0; drawn < 2; drawn++)
+      if (!time_steps (precision, sizes[i][0], sizes[i][1], sizes[i][2], drawn, error))
         return FALSE;
-      rounds++;
-    }
-    figure (rounds / (now () - start), "training/%s/%dx%dx%d/steps_per_second", precision_names[precision], n,
-        height, width);
-  }
   return TRUE;
 }
 
-/* Losses of a short training: waves, and the same waves blurred. */
+/* Losses of a short training on pictures that the back end has. */
 static gboolean
 loss_curve (DuBackendKind backend, DuPrecision precision, int steps, double *losses, GError **error)
 {
-  const int n = 4, side = 64;
-  const gsize count = (gsize) n * side * side * 3;
-  g_autofree float *input = g_new (float, count), *target = g_new (float, count);
+  enum { N = 4, CROP = 64, SIDE = 96, PICTURES = 16 };
   g_autoptr (DuTrainer) trainer = new_trainer (backend, precision, 8, error);
 
-  for (int step = 0; trainer && step < steps; step++) {
+  if (!trainer || !set_pictures (trainer, PICTURES, SIDE, SIDE, error))
+    return FALSE;
+  for (int step = 0; step < steps; step++) {
     DuStepResult result;
+    DuDraw draws[N];
 
-    for (gsize i = 0; i < count; i++) {
-      const int c = i % 3, x = i / 3 % side, y = i / 3 / side % side, picture = i / 3 / side / side;
-      const double length = 3 + (step * 7 + picture * 3 + c) % 11;
-      const double wave = 0.3 * sin (x * 6.283 / length + step + y / 13.);
-
-      target[i] = (float) (0.5 + wave);
-      input[i] = (float) (0.5 + wave * exp (-12 / (length * length)));
-    }
-    if (!du_trainer_step (trainer, n, side, side, input, target, 1e-3, &result, error))
+    draw (step, N, PICTURES, SIDE - CROP + 1, SIDE - CROP + 1, draws);
+    if (!du_trainer_step_drawn (trainer, N, CROP, CROP, draws, 1e-3, &result, error))
       return FALSE;
     losses[step] = result.loss;
   }
-  return trainer != NULL;
+  return TRUE;
 }
 
 /* The curve against the CPU's in float32, and against its own repetition. */
