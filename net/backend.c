@@ -117,8 +117,8 @@ add_note (char **note, const GError *no_cuda)
 {
   g_autofree char *of_cpu = *note;
 
-  *note = of_cpu ? g_strdup_printf ("the back end is the CPU: %s; %s", no_cuda->message, of_cpu)
-                 : g_strdup_printf ("the back end is the CPU: %s", no_cuda->message);
+  *note = of_cpu ? g_strdup_printf (DU_NOTE_NO_GPU ": %s; %s", no_cuda->message, of_cpu)
+                 : g_strdup_printf (DU_NOTE_NO_GPU ": %s", no_cuda->message);
 }
 
 static void

@@ -211,6 +211,8 @@ DU_API void du_session_unref (DuSession *session);
 DU_API const char *du_session_backend (const DuSession *session);
 DU_API const char *du_session_precision (const DuSession *session);
 DU_API const char *du_session_device (const DuSession *session);
+/* What du_session_note() begins with where a back end for GPUs is installed and cannot be used. */
+#define DU_NOTE_NO_GPU "the back end is the CPU"
 /* Why backend=auto or precision=auto did not take the better choice, or NULL; owned by the session. What is to be said
  * of how a GPU does frames is there behind the first few. */
 DU_API const char *du_session_note (const DuSession *session);

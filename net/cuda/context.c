@@ -3,6 +3,7 @@
 
 #include "graph.h"
 #include "kernels.h"
+#include "lost.h"
 
 enum
 {
@@ -46,15 +47,45 @@ is_harmless (cudaError_t status)
   }
 }
 
+void
+du_cuda_fail_lost (const char *problem, GError **error)
+{
+  g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
+      "the GPU is no longer used after its failure; %s; restart the program, or take backend=cpu", problem);
+}
+
+static gboolean
+is_lost (DuContext *context, GError **error)
+{
+  if (!context->lost)
+    context->lost = du_lost_find (context->options.cuda_context, context->device);
+  if (!context->lost)
+    return FALSE;
+  du_cuda_fail_lost (context->lost, error);
+  return TRUE;
+}
+
+/* For this context and all others in the same one of CUDA. */
+static void
+lose (DuContext *context, const char *problem)
+{
+  if (!context->lost)
+    context->lost = g_strdup (problem);
+  du_lost_add (context->options.cuda_context, context->device, problem);
+}
+
 /* Takes away what a failed call may have left, which the check of the next launch would find. It may be more
  * than what the call said. */
 static void
 clear_error (DuContext *context, const char *problem)
 {
-  cudaError_t left = context->lost ? cudaSuccess : cudaGetLastError ();
+  cudaError_t left = is_lost (context, NULL) ? cudaSuccess : cudaGetLastError ();
 
-  if (left != cudaSuccess && !is_harmless (left))
-    context->lost = g_strdup_printf ("%s; then %s", problem, cudaGetErrorString (left));
+  if (left != cudaSuccess && !is_harmless (left)) {
+    g_autofree char *both = g_strdup_printf ("%s; then %s", problem, cudaGetErrorString (left));
+
+    lose (context, both);
+  }
 }
 
 static gboolean
@@ -75,8 +106,8 @@ fail (DuContext *context, const char *library, gboolean memory, gboolean lost, c
     g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
         "the GPU failed; %s; %s", problem,
         lost ? "restart the program, or take backend=cpu" : "take backend=cpu, or report this");
-  if (lost && !context->lost)
-    context->lost = g_strdup (problem);
+  if (lost)
+    lose (context, problem);
   clear_error (context, problem);
   return FALSE;
 }
@@ -140,21 +171,8 @@ du_cuda_fail_elsewhere (DuContext *context, cudaError_t status, const char *call
       "the GPU failed; %s; %s", problem,
       is_harmless (status) ? "take backend=cpu, or report this"
                            : "restart the program, or take backend=cpu");
-  if (!is_harmless (status) && g_atomic_pointer_compare_and_exchange (&context->lost_elsewhere, NULL, problem))
-    problem = NULL;
-}
-
-static gboolean
-is_lost (DuContext *context, GError **error)
-{
-  if (!context->lost)
-    context->lost = g_strdup (g_atomic_pointer_get (&context->lost_elsewhere));
-  if (!context->lost)
-    return FALSE;
-  g_set_error (error, DU_ERROR, DU_ERROR_BACKEND,
-      "the GPU is no longer used after its failure; %s; restart the program, or take backend=cpu",
-      context->lost);
-  return TRUE;
+  if (!is_harmless (status))
+    du_lost_add (context->options.cuda_context, context->device, problem);
 }
 
 /* The two APIs number their errors alike. */
@@ -246,12 +264,14 @@ du_cuda_reserve (DuContext *context, gsize size, GError **error)
 /* ---- open and close ---------------------------------------------------------------------------------- */
 
 static gboolean
-refuse (cudaError_t status, GError **error)
+refuse (DuContext *context, cudaError_t status, GError **error)
 {
   const char *reason = status == cudaErrorInsufficientDriver ? "there is no NVIDIA driver, or it is too old"
                        : status == cudaErrorNoDevice         ? "there is no CUDA device"
                                                              : cudaGetErrorString (status);
 
+  if (!is_harmless (status))
+    lose (context, reason);
   g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE, "no GPU can be used: %s", reason);
   return FALSE;
 }
@@ -275,10 +295,11 @@ choose_device (DuContext *context, GError **error)
   int wanted = context->options.device, count = 0;
   cudaError_t status = cudaGetDeviceCount (&count);
 
+  context->device = MAX (wanted, 0);
   if (status != cudaSuccess)
-    return refuse (status, error);
+    return refuse (context, status, error);
   if (count == 0)
-    return refuse (cudaErrorNoDevice, error);
+    return refuse (context, cudaErrorNoDevice, error);
   if (wanted >= count || wanted < -1) {
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
         "there is no CUDA device %d: the devices are 0 to %d; -1 takes the first that works", wanted,
@@ -286,14 +307,14 @@ choose_device (DuContext *context, GError **error)
     return FALSE;
   }
   for (int device = MAX (wanted, 0); device < (wanted < 0 ? count : wanted + 1); device++) {
-    status = try_device (context, device);
     context->device = device;
+    status = try_device (context, device);
     if (status == cudaSuccess)
       return TRUE;
     if (!is_harmless (status) || context->lost)
       break;
   }
-  return refuse (status, error);
+  return refuse (context, status, error);
 }
 
 /* Works in the context that another made. */
@@ -342,7 +363,10 @@ du_cuda_open (const DuContextOptions *options, GError **error)
   context->options = *options;
   context->records = g_strcmp0 (g_getenv ("DEBLURUNET_CUDA_GRAPHS"), "0") != 0;
   context->pins = g_strcmp0 (g_getenv ("DEBLURUNET_CUDA_PINNED"), "0") != 0;
-  if ((options->cuda_context ? adopt_context (context, error) : choose_device (context, error))
+  context->device = -1;
+  du_lost_watch (options->cuda_context);
+  if (!is_lost (context, error)
+      && (options->cuda_context ? adopt_context (context, error) : choose_device (context, error))
       && describe_device (context, error)
       && DU_CUDA (context, cudaStreamCreateWithFlags (&context->stream, cudaStreamNonBlocking), error)
       && DU_CUDNN (context, cudnnCreate (&context->cudnn), error)
@@ -376,8 +400,8 @@ du_cuda_close (DuContext *context)
       (void) DU_CUDA (context, cudaStreamDestroy (streams[i]), NULL);
   if (context->driver && !context->lost) /* it may soon be gone */
     (void) DU_CUDA (context, (cudaError_t) context->driver->set_current (NULL), NULL);
+  du_lost_unwatch (context->options.cuda_context);
   g_free (context->lost);
-  g_free (context->lost_elsewhere);
   g_free (context->name);
   g_free (context);
 }

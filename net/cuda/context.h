@@ -31,10 +31,9 @@ struct _DuContext
   cudaStream_t to_device, to_host; /* frames' copies; NULL until there are frames */
   cudnnHandle_t cudnn;
   cublasLtHandle_t blas;
-  /* Why the device is lost, or NULL. From then on nothing calls CUDA any more: its memory is left to the end
+  /* Why the device is lost, as lost.h says, or NULL. From then on nothing calls CUDA any more: its memory is left to the end
    * of the process. */
   char *lost;
-  char *lost_elsewhere; /* the same, found by another thread than the context's: atomic, lost from the next entry on */
 
   char *scratch; /* working memory of the op that runs, reserved when it is prepared */
   gsize scratch_size;
@@ -76,6 +75,8 @@ gboolean du_blas_check (DuContext *context, cublasStatus_t status, const char *c
 /* For the one slot that runs in any thread: makes the device that thread's current one; and the GError of a failure,
  * status not being cudaSuccess. */
 cudaError_t du_cuda_make_current (const DuContext *context);
+/* That nothing is called any more, because of the problem. */
+void du_cuda_fail_lost (const char *problem, GError **error);
 void du_cuda_fail_elsewhere (DuContext *context, cudaError_t status, const char *call, GError **error);
 
 /* At the start of every slot: FALSE where the device is lost; makes it the thread's current one. */

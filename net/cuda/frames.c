@@ -16,6 +16,7 @@
 
 #include "context.h"
 #include "frame-kernels.h"
+#include "lost.h"
 #include "recording.h"
 
 #include <string.h>
@@ -387,10 +388,16 @@ gboolean
 du_cuda_frames_wait (DuContext *context, DuFrames *frames, GError **error)
 {
   Slot *slot = &frames->slots[frames->oldest];
-  cudaError_t status = du_cuda_make_current (context);
+  g_autofree char *lost = du_lost_find (context->options.cuda_context, context->device);
+  cudaError_t status;
   DuFrame pinned;
 
   frames->oldest = (frames->oldest + 1) % DU_FRAMES_IN_FLIGHT;
+  if (lost) {
+    du_cuda_fail_lost (lost, error);
+    return FALSE;
+  }
+  status = du_cuda_make_current (context);
   if (status == cudaSuccess)
     status = cudaEventSynchronize (slot->handed_on);
   if (status != cudaSuccess) {

@@ -4,6 +4,8 @@
 #include "fake-cuda.h"
 #include "fake-driver.h"
 
+#include "cuda/lost.h"
+
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -51,15 +53,28 @@ fake_fatal (const char *call, const char *problem)
   g_error ("emulated GPU: %s: %s", call, problem);
 }
 
+/* Of a thread that has seen a call fail of the device's loss: then resets + 1. */
+static __thread guint told;
+
+/* Calls of a thread that cannot know yet are counted; one that knows is not to call. */
+static void
+check_lost (const char *name)
+{
+  if (!fake.lost)
+    return;
+  if (told == fake.resets + 1)
+    fake_fatal (name, "called after the device was lost");
+  fake_counts.late++;
+}
+
 gboolean
 fake_host_call (const char *name)
 {
   gboolean fails;
 
   fake_lock ();
-  if (fake.lost)
-    fake_fatal (name, "called after the device was lost");
-  fails = ++fake.calls == fake.fail_at;
+  check_lost (name);
+  fails = ++fake.calls == fake.fail_at && !fake.lost;
   fake_unlock ();
   if (fails)
     g_debug ("%s is the call to fail", name);
@@ -71,9 +86,14 @@ fake_call (const char *name)
 {
   gboolean fails = fake_host_call (name);
 
+  fake_lock ();
   /* Nothing runs while launches are captured, so that nothing is lost. */
   if (fails && fake.how == FAKE_STICKY && !fake_break_capture ())
     fake.lost = TRUE;
+  fails = fails || fake.lost;
+  if (fake.lost)
+    told = fake.resets + 1;
+  fake_unlock ();
   return fails;
 }
 
@@ -285,6 +305,7 @@ fake_reset (void)
     }
   fake.calls = fake.fail_at = fake.legacy_runs = fake.refused = 0;
   fake.lost = FALSE;
+  du_lost_forget ();
   last_error = cudaSuccess;
   fake.resets++;
   fake.memory = 0;

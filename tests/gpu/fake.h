@@ -12,7 +12,7 @@ typedef enum
 {
   FAKE_HARMLESS, /* an invalid value, not supported: the libraries go on working */
   FAKE_MEMORY,   /* where a call can say so, else harmless */
-  FAKE_STICKY,   /* the device is lost: a call after it ends the test */
+  FAKE_STICKY,   /* the device is lost: a call after it in the same thread ends the test */
 } FakeFailure;
 
 /* What the graph API is to have no plan for. */
@@ -42,6 +42,7 @@ typedef struct
   guint waits;       /* for the device: synchronisations, and copies of memory that is not pinned */
   guint allocations; /* and frees: of memory, streams, events, graphs */
   guint captures, replays; /* of graphs */
+  guint late; /* after the device was lost, by threads that had not been told by a call that failed */
 } FakeCounts;
 
 /* The module's symbol du_fake_control, for the test. */
