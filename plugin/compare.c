@@ -260,3 +260,16 @@ gst_deblurunet_compare_caps (GstPadDirection direction, const GstCaps *caps)
   }
   return mapped;
 }
+
+/* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory; where
+ * two pictures are side by side, neither one about places in the picture. */
+gboolean
+gst_deblurunet_compare_keeps_meta (const GstMeta *meta, gboolean side_by_side)
+{
+  if (side_by_side
+      && gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_VIDEO_SIZE_STR)))
+    return FALSE;
+  return !gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_STR))
+         && !gst_meta_api_type_has_tag (
+             meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_REFERENCE_STR));
+}

@@ -22,6 +22,9 @@ GstVideoFrame gst_deblurunet_compare_after (const GstVideoFrame *in, const GstVi
 /* To be called once the result is there: puts in beside it, and a thin white line between them. */
 void gst_deblurunet_compare_side_by_side (const GstVideoFrame *in, const GstVideoFrame *wide);
 
+/* Whether a meta of the input stays true of the output, which may be two pictures side by side. */
+gboolean gst_deblurunet_compare_keeps_meta (const GstMeta *meta, gboolean side_by_side);
+
 /* Every sample of in to out, of equal format and size. (gst_video_frame_copy() of GStreamer 1.22 leaves the
  * last chroma sample of YUY2 and UYVY of odd width out.) */
 void gst_deblurunet_compare_copy (const GstVideoFrame *in, const GstVideoFrame *out);

@@ -256,6 +256,18 @@ account (GstDeblurunet *self, const GstDeblurunetJob *job)
     gst_element_post_message (GST_ELEMENT (self), gst_message_new_latency (GST_OBJECT (self)));
 }
 
+/* After a frame that the GPU failed on and the CPU deblurred: so it is with those to come. Those on their way may
+ * fail of the same. */
+static void
+leave_gpu (GstDeblurunet *self, const GstDeblurunetJob *job)
+{
+  if (self->options.backend != DU_BACKEND_CPU)
+    gst_deblurunet_post_gpu_warning (GST_ELEMENT (self), job->gpu_error);
+  gst_deblurunet_options_on_cpu (&self->options); /* for weights to come */
+  if (self->session == job->session)
+    replace_session (self, du_session_ref (job->cpu));
+}
+
 /* The oldest frame on its way, once it is done: NULL where it is not, unless wait, or where there is none. */
 static GstFlowReturn
 take_frame (GstDeblurunet *self, gboolean wait, GstBuffer **output)
@@ -272,6 +284,8 @@ take_frame (GstDeblurunet *self, gboolean wait, GstBuffer **output)
     gst_deblurunet_queue_clear (self->queue);
     return GST_FLOW_ERROR;
   }
+  if (job->gpu_error)
+    leave_gpu (self, job);
   account (self, job);
   tell_stats (self);
   *output = gst_deblurunet_job_take_output (job);
@@ -448,12 +462,7 @@ check_late (GstDeblurunet *self, const GstBuffer *input)
   if (message)
     gst_element_post_message (GST_ELEMENT (self), message);
   if (rests && !rested && !self->warned) {
-    GST_ELEMENT_WARNING (self, CORE, CLOCK,
-        ("Frames come too late to be shown (deblurring takes %.0f ms for each): they are handed on as they "
-         "are, for a second or longer. For each frame deblurred, however slowly, set on-late=process here and "
-         "sync=false in the sink.",
-            processing / 1e6),
-        (NULL));
+    gst_deblurunet_qos_warn (GST_ELEMENT (self), processing);
     self->warned = TRUE;
   }
   return dropped;
@@ -506,8 +515,10 @@ begin_frame (GstDeblurunet *self, GstBuffer *input)
   job->deblur = !needs_no_work (self, job->input);
   job->late = self->late;
   job->session = du_session_ref (self->session);
+  job->options = self->options;
   GST_OBJECT_LOCK (self);
   job->tiles = self->settings.tiles;
+  job->on_gpu_error = self->settings.on_gpu_error;
   GST_OBJECT_UNLOCK (self);
   job->strength = self->strength;
   job->compare = self->compare;
@@ -655,19 +666,12 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
   return flow;
 }
 
-/* The frame keeps its size, format and meaning, so every meta stays true but one about the old memory; where
- * two pictures are side by side, neither one about places in the picture. */
 static gboolean
 transform_meta (GstBaseTransform *base, GstBuffer *output, GstMeta *meta, GstBuffer *input)
 {
   (void) output;
   (void) input;
-  if (shows_side_by_side (GST_DEBLURUNET (base))
-      && gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_VIDEO_SIZE_STR)))
-    return FALSE;
-  return !gst_meta_api_type_has_tag (meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_STR))
-         && !gst_meta_api_type_has_tag (
-             meta->info->api, g_quark_from_static_string (GST_META_TAG_MEMORY_REFERENCE_STR));
+  return gst_deblurunet_compare_keeps_meta (meta, shows_side_by_side (GST_DEBLURUNET (base)));
 }
 
 static gboolean

@@ -3,6 +3,7 @@
 
 #include "compare.h"
 #include "cudamemory.h"
+#include "session.h"
 
 void
 gst_deblurunet_engine_clear (GstDeblurunetEngine *engine)
@@ -12,17 +13,26 @@ gst_deblurunet_engine_clear (GstDeblurunetEngine *engine)
   engine->session = NULL;
 }
 
+/* What deblurs the job's frame. */
+static DuSession *
+session_of (const GstDeblurunetJob *job)
+{
+  return job->cpu ? job->cpu : job->session;
+}
+
 /* Deblurrers of other caps go, those of another session take the job's. */
 static void
 engine_prepare (GstDeblurunetEngine *engine, const GstDeblurunetJob *job)
 {
+  DuSession *session = session_of (job);
+
   if (engine->caps != job->caps)
     gst_deblurunet_engine_clear (engine);
-  for (int i = 0; engine->session != job->session && i < GST_DEBLURUNET_N_PICTURES; i++)
+  for (int i = 0; engine->session != session && i < GST_DEBLURUNET_N_PICTURES; i++)
     if (engine->deblurrer[i])
-      du_deblurrer_set_session (engine->deblurrer[i], job->session);
+      du_deblurrer_set_session (engine->deblurrer[i], session);
   engine->caps = job->caps;
-  engine->session = job->session;
+  engine->session = session;
 }
 
 /* The deblurrer of whole frames or of a field. */
@@ -34,7 +44,7 @@ get_deblurrer (
 
   if (!engine->deblurrer[picture]) {
     gst_deblurunet_frame_info (&job->in_info, picture, &info);
-    engine->deblurrer[picture] = du_deblurrer_new (job->session, &info, &job->tiles, error);
+    engine->deblurrer[picture] = du_deblurrer_new (session_of (job), &info, &job->tiles, error);
   }
   return engine->deblurrer[picture];
 }
@@ -56,6 +66,8 @@ deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame 
   GstDeblurunetPicture last = fields ? GST_DEBLURUNET_BOTTOM_FIELD : GST_DEBLURUNET_WHOLE;
 
   engine_prepare (engine, job);
+  job->used = (GstDeblurunetTiles){ 0 };
+  job->times = (GstDeblurunetTimes){ 0 };
   for (GstDeblurunetPicture i = fields ? GST_DEBLURUNET_TOP_FIELD : GST_DEBLURUNET_WHOLE; i <= last; i++) {
     DuFrame from, to;
     DuDeblurrer *deblurrer;
@@ -84,6 +96,34 @@ deblur (GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame 
     job->times.scatter_ms += stats.scatter_ms;
   }
   return TRUE;
+}
+
+/* Whether it was the GPU, or its memory, that a frame failed of. */
+static gboolean
+gpu_failed (const GstDeblurunetJob *job, const GError *error)
+{
+  return g_str_equal (du_session_backend (job->session), "cuda")
+         && (g_error_matches (error, DU_ERROR, DU_ERROR_BACKEND) || g_error_matches (error, DU_ERROR, DU_ERROR_MEMORY)
+             || g_error_matches (error, DU_ERROR, DU_ERROR_UNAVAILABLE));
+}
+
+/* Where the GPU fails and the user wants it so, once more on the CPU, which does not reach frames in CUDA memory. */
+static gboolean
+deblur_somewhere (
+    GstDeblurunetJob *job, GstDeblurunetEngine *engine, const GstVideoFrame *in, const GstVideoFrame *out)
+{
+  if (deblur (job, engine, in, out, &job->error))
+    return TRUE;
+  if (job->on_gpu_error != GST_DEBLURUNET_ON_GPU_ERROR_CPU || job->memory != DU_MEMORY_HOST
+      || !gpu_failed (job, job->error))
+    return FALSE;
+  job->gpu_error = g_steal_pointer (&job->error);
+  gst_deblurunet_options_on_cpu (&job->options);
+  job->cpu = du_session_open (du_session_model (job->session), &job->options, &job->error);
+  if (job->cpu && deblur (job, engine, in, out, &job->error))
+    return TRUE;
+  g_prefix_error (&job->error, "%s; then on the CPU: ", job->gpu_error->message);
+  return FALSE;
 }
 
 /* Where the result goes in the mapped output. */
@@ -163,7 +203,7 @@ gst_deblurunet_job_run (GstDeblurunetJob *job, GstDeblurunetEngine *engine)
     if (!map_frames (job, job->memory, GST_MAP_WRITE, &in, &out))
       return;
     result = result_in (job, &in, &out);
-    if (deblur (job, engine, &in, &result, &job->error) && compares && job->memory == DU_MEMORY_HOST)
+    if (deblur_somewhere (job, engine, &in, &result) && compares && job->memory == DU_MEMORY_HOST)
       show_input (job, &in, &out);
     unmap_frames (&in, &out);
     if (job->error || !compares || job->memory == DU_MEMORY_HOST)
@@ -182,6 +222,8 @@ gst_deblurunet_job_free (GstDeblurunetJob *job)
     gst_clear_buffer (&job->output);
   gst_clear_buffer (&job->input);
   g_clear_pointer (&job->session, du_session_unref);
+  g_clear_pointer (&job->cpu, du_session_unref);
+  g_clear_error (&job->gpu_error);
   g_clear_error (&job->error);
   g_free (job);
 }

@@ -19,12 +19,16 @@ typedef struct
   gboolean deblur;                /* FALSE: copied */
   gboolean late;                  /* handed on as it is because it comes too late */
   DuSession *session;             /* own */
+  DuSessionOptions options;       /* that it was opened with; the CUDA context is not owned */
+  GstDeblurunetOnGpuError on_gpu_error;
   DuDeblurrerOptions tiles;
   double strength, split_position;
   GstDeblurunetCompare compare;
 
   /* After gst_deblurunet_job_run(): */
   GError *error; /* of DU_ERROR, or one of GStreamer's; output is undefined then */
+  GError *gpu_error; /* not NULL: the GPU failed, and the frame was done by: */
+  DuSession *cpu;    /* own */
   GstDeblurunetTiles used;
   GstDeblurunetTimes times;
 

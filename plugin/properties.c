@@ -91,11 +91,27 @@ on_late_get_type (void)
   return type;
 }
 
+#define GST_TYPE_DEBLURUNET_ON_GPU_ERROR (on_gpu_error_get_type ())
+static GType
+on_gpu_error_get_type (void)
+{
+  static gsize type;
+  static const GEnumValue values[] = {
+    { GST_DEBLURUNET_ON_GPU_ERROR_FAIL, "The stream ends with an error", "fail" },
+    { GST_DEBLURUNET_ON_GPU_ERROR_CPU, "A warning; the CPU deblurs that frame and those after it", "cpu" },
+    { 0, NULL, NULL },
+  };
+
+  if (g_once_init_enter (&type))
+    g_once_init_leave (&type, g_enum_register_static ("GstDeblurunetOnGpuError", values));
+  return type;
+}
+
 void
 gst_deblurunet_settings_init (GstDeblurunetSettings *settings)
 {
-  *settings = (GstDeblurunetSettings){ 
-    .strength = 1, .split_position = 0.5, .on_late = GST_DEBLURUNET_ON_LATE_PASSTHROUGH };
+  *settings = (GstDeblurunetSettings){ .strength = 1, .split_position = 0.5,
+    .on_late = GST_DEBLURUNET_ON_LATE_PASSTHROUGH, .on_gpu_error = GST_DEBLURUNET_ON_GPU_ERROR_CPU };
   du_session_options_init (&settings->session);
   du_deblurrer_options_init (&settings->tiles);
 }
@@ -173,6 +189,12 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           "0 = none. A frame that is done is handed on when the next one comes. Each costs memory and, with a "
           "live source, a frame's duration of latency",
           0, 16, 0, ready));
+  g_object_class_install_property (klass, PROP_ON_GPU_ERROR,
+      g_param_spec_enum ("on-gpu-error", "On GPU error",
+          "What becomes of the stream when the GPU fails after the start, or its memory is full even for a smaller "
+          "batch. With cpu no frame is lost, with backend=cuda neither, but the CPU is much slower; the GPU is used "
+          "again when the program is started anew. Frames in CUDA memory cannot go on there: they end in an error",
+          GST_TYPE_DEBLURUNET_ON_GPU_ERROR, GST_DEBLURUNET_ON_GPU_ERROR_CPU, playing));
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
           "Since the start: frames (deblurred), passed-through (strength 0, GAP or on-late), late (too late "
@@ -193,6 +215,7 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_TILE_MODE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_COMPARE, 0);
   gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_ON_LATE, 0);
+  gst_type_mark_as_plugin_api (GST_TYPE_DEBLURUNET_ON_GPU_ERROR, 0);
 }
 
 gboolean
@@ -241,6 +264,9 @@ gst_deblurunet_settings_set (GstDeblurunetSettings *settings, guint id, const GV
     break;
   case PROP_FRAMES_IN_FLIGHT:
     settings->frames_in_flight = g_value_get_uint (value);
+    break;
+  case PROP_ON_GPU_ERROR:
+    settings->on_gpu_error = g_value_get_enum (value);
     break;
   default:
     return FALSE;
@@ -293,6 +319,9 @@ gst_deblurunet_settings_get (const GstDeblurunetSettings *settings, guint id, GV
     break;
   case PROP_FRAMES_IN_FLIGHT:
     g_value_set_uint (value, settings->frames_in_flight);
+    break;
+  case PROP_ON_GPU_ERROR:
+    g_value_set_enum (value, settings->on_gpu_error);
     break;
   default:
     return FALSE;

@@ -23,6 +23,13 @@ typedef enum
   GST_DEBLURUNET_ON_LATE_DROP,
 } GstDeblurunetOnLate;
 
+/* What becomes of a stream when the GPU fails in the middle of it. */
+typedef enum
+{
+  GST_DEBLURUNET_ON_GPU_ERROR_FAIL,
+  GST_DEBLURUNET_ON_GPU_ERROR_CPU,
+} GstDeblurunetOnGpuError;
+
 enum
 {
   PROP_0,
@@ -39,6 +46,7 @@ enum
   PROP_SPLIT_POSITION,
   PROP_ON_LATE,
   PROP_FRAMES_IN_FLIGHT,
+  PROP_ON_GPU_ERROR,
   PROP_STATS,
   PROP_STATS_INTERVAL,
 };
@@ -55,6 +63,7 @@ typedef struct
   double split_position;
   GstDeblurunetOnLate on_late;
   guint frames_in_flight;
+  GstDeblurunetOnGpuError on_gpu_error;
 } GstDeblurunetSettings;
 
 void gst_deblurunet_settings_init (GstDeblurunetSettings *settings);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "qos.h"
 
+GST_DEBUG_CATEGORY_EXTERN (gst_deblurunet_debug);
+#define GST_CAT_DEFAULT gst_deblurunet_debug
+
 #define HOLD_LEAST GST_SECOND
 #define HOLD_MOST (32 * GST_SECOND)
 
@@ -70,4 +73,15 @@ gst_deblurunet_qos_message (
       message, GST_CLOCK_DIFF (running_time, qos->earliest), qos->proportion, quality);
   gst_message_set_qos_stats (message, GST_FORMAT_BUFFERS, qos->processed, qos->dropped);
   return message;
+}
+
+void
+gst_deblurunet_qos_warn (GstElement *element, GstClockTime processing)
+{
+  GST_ELEMENT_WARNING (element, CORE, CLOCK,
+      ("Frames come too late to be shown (deblurring takes %.0f ms for each): they are handed on as they "
+       "are, for a second or longer. For each frame deblurred, however slowly, set on-late=process here and "
+       "sync=false in the sink.",
+          processing / 1e6),
+      (NULL));
 }

@@ -36,5 +36,7 @@ gboolean gst_deblurunet_qos_rests (GstDeblurunetQos *qos, GstClockTime running_t
 /* About a frame that was dropped, or that is the first to be handed on as it is or to be deblurred again. */
 GstMessage *gst_deblurunet_qos_message (
     const GstDeblurunetQos *qos, GstBaseTransform *element, const GstBuffer *frame, int quality);
+/* That frames are handed on as they are because each takes so long. */
+void gst_deblurunet_qos_warn (GstElement *element, GstClockTime processing);
 
 #endif

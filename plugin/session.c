@@ -51,7 +51,16 @@ gst_deblurunet_post_error (GstElement *element, const GError *error, gboolean fa
       break;
     }
   gst_element_message_full (element, fatal ? GST_MESSAGE_ERROR : GST_MESSAGE_WARNING, domain, code,
-      g_strdup (error->message), NULL, __FILE__, GST_FUNCTION, __LINE__);
+      g_strdup (error->message), g_strdup (error->message), __FILE__, GST_FUNCTION, __LINE__);
+}
+
+void
+gst_deblurunet_post_gpu_warning (GstElement *element, const GError *error)
+{
+  GST_ELEMENT_WARNING (element, LIBRARY, FAILED,
+      ("The CPU deblurs this frame and those after it, more slowly: %s. Set on-gpu-error=fail for an error instead.",
+          error->message),
+      ("%s", error->message));
 }
 
 /* The path to load; g_free. A bare word that is no file is one of the networks that come with the element. */
@@ -88,7 +97,9 @@ gst_deblurunet_session_open (
   if (session) {
     if (du_model_warning (model))
       GST_ELEMENT_WARNING (element, STREAM, WRONG_TYPE, ("%s", du_model_warning (model)), (NULL));
-    if (du_session_note (session))
+    if (du_session_note (session) && g_str_has_prefix (du_session_note (session), DU_NOTE_NO_GPU))
+      GST_ELEMENT_WARNING (element, LIBRARY, INIT, ("%s", du_session_note (session)), (NULL));
+    else if (du_session_note (session))
       GST_ELEMENT_INFO (element, LIBRARY, INIT, ("%s", du_session_note (session)), (NULL));
     GST_INFO_OBJECT (element, "%s on %s (%s), %s", path, du_session_backend (session),
         du_session_device (session), du_session_precision (session));
@@ -120,4 +131,16 @@ gst_deblurunet_post_cuda_error (GstElement *element, const DuSession *session, c
        "auto on a machine with a GPU.",
           reason ? reason : "the back end is the CPU"),
       (NULL));
+}
+
+void
+gst_deblurunet_options_on_cpu (DuSessionOptions *options)
+{
+  const gboolean exact = options->precision == DU_PRECISION_F32 || options->precision == DU_PRECISION_TF32;
+  const int threads = options->threads;
+
+  du_session_options_init (options);
+  options->backend = DU_BACKEND_CPU;
+  options->precision = exact ? DU_PRECISION_F32 : DU_PRECISION_AUTO;
+  options->threads = threads;
 }

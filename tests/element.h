@@ -17,6 +17,7 @@
  *   many elements at once, shared weights               life (sharing, many-at-once)
  *   stopped while at work or loading                    life (stop-at-work)
  *   CUDA memory: caps, contexts, pools, refusals        cuda
+ *   a GPU that is not there, full or fails              faults
  *   no object left, no error of memory                  scenarios with the leaks tracer; valgrind.sh
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
