@@ -63,7 +63,9 @@ du_recording_run (DuContext *context, DuRecording *recording, int key, DuFrameWo
   if (done_before && recording->graph)
     return launch (context, recording, error);
   du_recording_clear (context, recording);
-  if (done_before && context->records && du_cuda_enter (context, error)) {
+  if (!du_cuda_enter (context, error)) /* another thread may have lost it */
+    return FALSE;
+  if (done_before && context->records) {
     context->records_now = TRUE;
     recorded = record (context, recording, work, data, &problem);
     context->records_now = FALSE;
