@@ -560,7 +560,7 @@ check_drawn (Dataset *dataset, DatasetKind kind, int side)
   enum { N = 4, STEPS = 4 };
   DatasetOrder order = { .seed = 5, .epoch = 2, .shuffle = TRUE, .augment = kind == DATASET_ON_THE_FLY };
   const guint subset[] = { 3, 1, 2 };
-  g_autofree float *parameters[3] = { NULL };
+  float *parameters[3];
   g_autoptr (GError) error = NULL;
   DuTrainerOptions options;
   DuPictureSet set;
@@ -612,6 +612,8 @@ check_drawn (Dataset *dataset, DatasetKind kind, int side)
   }
   g_assert_cmpmem (parameters[0], count * sizeof (float), parameters[1], count * sizeof (float));
   g_assert_true (memcmp (parameters[0], parameters[2], count * sizeof (float)) != 0);
+  for (int way = 0; way < 3; way++)
+    g_free (parameters[way]);
   g_free ((gpointer) set.pictures);
   g_free ((gpointer) set.blurs);
 }
