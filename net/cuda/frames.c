@@ -277,7 +277,6 @@ du_cuda_frames_begin (DuContext *context, DuFrames *frames, const DuFrame *in, f
   const DuFrame *from = in;
   DuFrame pinned;
 
-  frames->lines = 0;
   if (!du_cuda_enter (context, error))
     return FALSE;
   if (!is_reachable (context, &frames->kind, in)) {
@@ -322,6 +321,8 @@ du_cuda_frames_blend (
 
   if (!du_cuda_enter (context, error))
     return FALSE;
+  if (first == 0) /* perhaps for the second time, after a recording that was given up */
+    frames->lines = 0;
   for (int tile = first; tile < first + n; tile++) {
     const int row = tile / columns;
 
