@@ -72,7 +72,8 @@ du_recording_run (DuContext *context, DuRecording *recording, int key, DuFrameWo
     if (recorded) {
       recording->key = key;
       recording->generation = context->generation;
-      return launch (context, recording, error);
+      /* Clearing the captured graph away may have shown the device as lost. */
+      return du_cuda_enter (context, error) && launch (context, recording, error);
     }
     if (context->lost || g_error_matches (problem, DU_ERROR, DU_ERROR_CANCELLED)) {
       g_propagate_error (error, g_steal_pointer (&problem));
