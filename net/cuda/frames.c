@@ -402,7 +402,8 @@ du_cuda_frames_wait (DuContext *context, DuFrames *frames, GError **error)
   if (status == cudaSuccess)
     status = cudaEventSynchronize (slot->handed_on);
   if (status != cudaSuccess) {
-    du_cuda_fail_elsewhere (context, status, "cudaEventSynchronize (slot->handed_on)", error);
+    du_cuda_fail_elsewhere (context, status,
+        "cudaEventSynchronize (slot->handed_on), net/cuda/frames.c:" G_STRINGIFY (__LINE__), error);
     return FALSE;
   }
   if (slot->to.data[0]) {
