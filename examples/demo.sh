@@ -56,10 +56,10 @@ esac
 log=$build/demo-element.log
 rm -f "$log"
 echo "Deblurring $input"
-# The element logs a line for each frame (debug level DEBUG) and one of figures when it stops (INFO).
+# The element logs a line for each frame (debug level DEBUG; tests/examples.sh looks for it) and one of figures when it stops (INFO).
 (
   while sleep 1; do
-    printf '\r%s frames' "$(grep -c 'deblurred the frame' "$log" 2>/dev/null || true)"
+    printf '\r%s frames' "$(grep -c 'hands on the frame' "$log" 2>/dev/null || true)"
   done
 ) &
 progress=$!

@@ -1,10 +1,15 @@
 #!/bin/sh
-# examples.sh DEBLUR_PPM WEIGHTS: the library's example deblurs a picture and refuses what is none.
+# examples.sh DEBLUR_PPM WEIGHTS: the library's example deblurs a picture and refuses what is none; the demo's progress.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
 [ -f "$2" ] || { echo "no default weights"; exit 77; }
 deblur_ppm=$(realpath "$1") weights=$(realpath "$2")
+root=$(dirname "$(realpath "$0")")/..
+# The demo counts frames by what the element logs of each.
+counted=$(sed -n "s/.*grep -c '\([^']*\)'.*/\1/p" "$root/examples/demo.sh")
+[ -n "$counted" ]
+grep -q "\"$counted" "$root"/plugin/*.c
 folder=$(mktemp -d)
 trap 'rm -r "$folder"' EXIT
 cd "$folder"
