@@ -104,7 +104,7 @@ int
 main (int argc, char **argv)
 {
   static const int sizes[][2] = { { 640, 360 }, { 854, 480 }, { 1280, 720 }, { 1920, 1080 } };
-  static const int overlaps[] = { 128, 64, 32 };
+  static const int overlaps[] = { 128, 80, 32 };
   static const GOptionEntry entries[] = {
     { "threads", 't', 0, G_OPTION_ARG_INT, &threads, "CPU threads, 0 = one per core", "N" },
     { "rounds", 'r', 0, G_OPTION_ARG_INT, &rounds, "Rounds of which the least time counts", "N" },
