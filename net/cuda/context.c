@@ -8,6 +8,7 @@
 enum
 {
   STAGING = 1 << 20, /* floats that are converted at a time */
+  CHOICES_VERSION = 1, /* one more where a plan that was chosen before might not be chosen any more */
 };
 
 /* ---- errors ------------------------------------------------------------------------------------------ */
@@ -342,17 +343,28 @@ static gboolean
 describe_device (DuContext *context, GError **error)
 {
   struct cudaDeviceProp properties;
+  g_autofree char *name = NULL, *all = NULL;
+  int runtime = 0, driver = 0;
 
-  if (!DU_CUDA (context, cudaGetDeviceProperties (&properties, context->device), error))
+  if (!DU_CUDA (context, cudaGetDeviceProperties (&properties, context->device), error)
+      || !DU_CUDA (context, cudaRuntimeGetVersion (&runtime), error)
+      || !DU_CUDA (context, cudaDriverGetVersion (&driver), error))
     return FALSE;
-  context->name = g_strdup_printf ("%s (CUDA %d, cuDNN %" G_GSIZE_FORMAT ")", properties.name,
-      context->device, cudnnGetVersion ());
-  if (properties.major >= 8)
-    return TRUE;
-  g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
-      "%s is too old: its compute capability is %d.%d, 8.0 is needed", properties.name, properties.major,
-      properties.minor);
-  return FALSE;
+  name = g_utf8_make_valid (properties.name, -1);
+  context->name = g_strdup_printf ("%s (CUDA %d, cuDNN %" G_GSIZE_FORMAT ")", name, context->device,
+      cudnnGetVersion ());
+  if (properties.major < 8) {
+    g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
+        "%s is too old: its compute capability is %d.%d, 8.0 is needed", name, properties.major,
+        properties.minor);
+    return FALSE;
+  }
+  /* Equal devices make equal choices. */
+  all = g_strdup_printf ("%d: %s %d.%d, %d multiprocessors, driver %d, CUDA %d, cuDNN %" G_GSIZE_FORMAT,
+      CHOICES_VERSION, name, properties.major, properties.minor, properties.multiProcessorCount, driver,
+      runtime, cudnnGetVersion ());
+  context->plans = du_plan_cache_get (all);
+  return TRUE;
 }
 
 DuContext *
@@ -387,6 +399,11 @@ du_cuda_close (DuContext *context)
   if (!is_lost (context, NULL) && context->stream)
     (void) DU_CUDA (context, du_cuda_make_current (context), NULL);
   g_clear_pointer (&context->graphs, g_hash_table_unref);
+  /* What was lost may be lost to a plan, and would be the next time. */
+  if (context->plans && context->lost)
+    du_plan_cache_clear (context->plans);
+  else if (context->plans)
+    du_plan_cache_save (context->plans);
   du_cuda_release (context, context->scratch);
   du_cuda_release (context, context->staging);
   du_cuda_release (context, context->result);

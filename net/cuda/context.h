@@ -10,6 +10,7 @@
 #include "driver.h"
 
 #include "backend.h"
+#include "plan-cache.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -43,6 +44,7 @@ struct _DuContext
   gboolean records; /* recording.h: graphs are made, until it shows that they cannot be */
   gboolean records_now; /* nothing runs: what a library says of its launches then is no failure of the device */
   gboolean pins; /* frames.c: of memory that the host gives, copies go through pinned one */
+  DuPlanCache *plans; /* not owned */
   GHashTable *graphs; /* DuGraphShape -> DuGraph, owned: rows of equal shape share one */
 };
 

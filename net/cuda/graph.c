@@ -1,9 +1,10 @@
-/* Which plan serves a shape: measured once per process and kept; and what a plan leaves to kernels.
+/* Which plan serves a shape: measured once and kept, in memory and on disk; what a plan leaves to kernels.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "graph.h"
 
 #include "kernels.h"
+#include "plan-cache.h"
 #include "plan.h"
 
 #include <string.h>
@@ -21,6 +22,7 @@ struct _DuGraph
   DuPlan *plan;     /* or NULL: */
   DuLegacy *legacy;
   float *identity;  /* [2][out], mean 0 and deviation 1, for scale and shift outside of the plan; or NULL */
+  char *key;        /* under which its choice is kept; NULL before it is chosen */
 };
 
 guint
@@ -42,45 +44,13 @@ du_graph_shape_equal (gconstpointer a, gconstpointer b)
 
 /* ---- choices ----------------------------------------------------------------------------------------- */
 
-/* A choice made in this process, by "device options shape"; the legacy API comes after all variants. */
-typedef struct
-{
-  guint variant, proposal;
-} Choice;
-
-static GMutex choices_lock;
-static GHashTable *choices;
-
+/* What a choice depends on, beside the device and its libraries. */
 static char *
 choice_key (const DuContext *context, const DuGraphShape *shape)
 {
-  return g_strdup_printf ("%s|%d%d%d|%d %dx%dx%d %d>%d %d%d", context->name, context->options.type,
-      context->options.tf32, context->options.reproducible, shape->kind, shape->n, shape->height,
-      shape->width, shape->channels_in, shape->channels_out, shape->rectify, shape->affine);
-}
-
-static gboolean
-find_choice (const DuContext *context, const DuGraphShape *shape, Choice *choice)
-{
-  g_autofree char *key = choice_key (context, shape);
-  const Choice *found;
-
-  g_mutex_lock (&choices_lock);
-  found = choices ? g_hash_table_lookup (choices, key) : NULL;
-  if (found)
-    *choice = *found;
-  g_mutex_unlock (&choices_lock);
-  return found != NULL;
-}
-
-static void
-keep_choice (const DuContext *context, const DuGraphShape *shape, Choice choice)
-{
-  g_mutex_lock (&choices_lock);
-  if (!choices)
-    choices = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
-  g_hash_table_replace (choices, choice_key (context, shape), g_memdup2 (&choice, sizeof choice));
-  g_mutex_unlock (&choices_lock);
+  return g_strdup_printf ("%d%d%d|%d %dx%dx%d %d>%d %d%d", context->options.type, context->options.tf32,
+      context->options.reproducible, shape->kind, shape->n, shape->height, shape->width, shape->channels_in,
+      shape->channels_out, shape->rectify, shape->affine);
 }
 
 /* Best first; their number. */
@@ -107,6 +77,7 @@ typedef struct
   cudaEvent_t start, stop;
   char *memory; /* all tensors, then working memory */
   gsize tensors, size;
+  gboolean incomplete; /* memory was lacking for some */
 } Trial;
 
 static void
@@ -206,20 +177,15 @@ make_identity (DuGraph *graph, GError **error)
              error);
 }
 
-/* With one proposal, or the legacy API where proposals is NULL. */
+/* Takes the plan over; NULL: the legacy API. */
 static DuGraph *
-graph_new (DuContext *context, const DuGraphShape *shape, const DuVariant *variant, DuProposals *proposals,
-    guint index, GError **error)
+graph_new (DuContext *context, const DuGraphShape *shape, const DuVariant *variant, DuPlan *plan,
+    GError **error)
 {
   DuGraph *graph = g_new0 (DuGraph, 1);
-  gboolean ok;
 
-  *graph = (DuGraph){ .context = context, .shape = *shape, .variant = *variant };
-  if (proposals)
-    ok = (graph->plan = du_plan_new (proposals, index, error)) != NULL;
-  else
-    ok = (graph->legacy = du_legacy_new (context, shape, error)) != NULL;
-  if (ok && make_identity (graph, error))
+  *graph = (DuGraph){ .context = context, .shape = *shape, .variant = *variant, .plan = plan };
+  if ((plan || (graph->legacy = du_legacy_new (context, shape, error))) && make_identity (graph, error))
     return graph;
   du_graph_free (graph);
   return NULL;
@@ -235,6 +201,7 @@ du_graph_free (gpointer data)
   du_plan_free (graph->plan);
   du_legacy_free (graph->legacy);
   du_cuda_release (graph->context, graph->identity);
+  g_free (graph->key);
   g_free (graph);
 }
 
@@ -243,54 +210,101 @@ legacy_graph (DuContext *context, const DuGraphShape *shape, GError **error)
 {
   const DuVariant bare = { .result = context->options.type };
 
-  return graph_new (context, shape, &bare, NULL, 0, error);
+  return graph_new (context, shape, &bare, NULL, error);
 }
 
-/* A choice made before; NULL where it does not work this time. */
-static DuGraph *
-chosen_graph (DuContext *context, const DuGraphShape *shape, const DuVariant *variants, guint count,
-    Choice choice)
+/* Where it has not, a plan of less memory may do. */
+static gboolean
+has_room (DuContext *context, gsize workspace)
 {
-  DuProposals *proposals;
-  DuGraph *graph = NULL;
+  gsize available = 0, all = 0;
 
-  if (choice.variant >= count)
+  return workspace <= context->scratch_size
+         || (DU_CUDA (context, cudaMemGetInfo (&available, &all), NULL) && workspace <= available);
+}
+
+/* A choice made before; NULL where there is none, or it does not work this time. */
+static DuGraph *
+kept_graph (DuContext *context, const DuGraphShape *shape, const char *key, const DuVariant *variants,
+    guint count)
+{
+  g_autoptr (GVariant) choice = du_plan_cache_find (context->plans, key);
+  DuPlan *plan = NULL;
+  guint fused, result, v = 0;
+  gboolean typed;
+  gint64 engine;
+
+  if (!choice)
+    return NULL;
+  g_variant_get (choice, DU_CHOICE_TYPE, &fused, &typed, &result, &engine, NULL, NULL, NULL, NULL);
+  if (engine < 0)
     return legacy_graph (context, shape, NULL);
-  proposals = du_proposals_new (context, shape, &variants[choice.variant], NULL);
-  if (proposals && choice.proposal < du_proposals_count (proposals))
-    graph = graph_new (context, shape, &variants[choice.variant], proposals, choice.proposal, NULL);
-  du_proposals_free (proposals);
+  while (v < count
+         && (variants[v].fused != fused || variants[v].typed != typed || variants[v].result != result))
+    v++;
+  if (v < count)
+    plan = du_plan_new_chosen (context, shape, &variants[v], choice);
+  if (plan && has_room (context, du_plan_workspace (plan)))
+    return graph_new (context, shape, &variants[v], plan, NULL);
+  du_plan_free (plan);
+  return NULL;
+}
+
+/* lasting: in other processes, too. The legacy API is asked each time: what it stands in for may come. */
+static void
+keep_choice (DuGraph *graph, const char *key, gboolean lasting)
+{
+  GVariant *choice = graph->plan ? du_plan_choice (graph->plan)
+                                 : g_variant_new (DU_CHOICE_TYPE, 0, FALSE, 0, (gint64) -1, NULL, (gint64) 0,
+                                     "", NULL);
+
+  if (choice)
+    du_plan_cache_keep (graph->context->plans, key, choice, lasting && graph->plan);
+}
+
+static DuGraph *
+proposed_graph (DuContext *context, const DuGraphShape *shape, const DuVariant *variant,
+    DuProposals *proposals, guint index, Trial *trial)
+{
+  g_autoptr (GError) problem = NULL;
+  DuPlan *plan = du_plan_new (proposals, index, &problem);
+  DuGraph *graph = plan ? graph_new (context, shape, variant, plan, &problem) : NULL;
+
+  trial->incomplete = trial->incomplete || g_error_matches (problem, DU_ERROR, DU_ERROR_MEMORY);
   return graph;
 }
 
-/* Tries a proposal against the best so far; TRUE where it takes its place, else it is freed. */
-static gboolean
+/* Tries a proposal against the best so far, takes it over. */
+static void
 compete (DuGraph *graph, Trial *trial, DuGraph **best, float *best_time)
 {
   g_autoptr (GError) problem = NULL;
   float milliseconds = G_MAXFLOAT;
   gboolean wins;
 
-  if (graph->context->options.reproducible)
+  if (graph->context->options.reproducible) {
     wins = !*best;
-  else if (time_graph (graph, trial, &milliseconds, &problem))
+  } else if (time_graph (graph, trial, &milliseconds, &problem)) {
     wins = milliseconds < *best_time;
-  else /* Memory for a trial may be lacking where the row itself would still run. */
-    wins = !*best && g_error_matches (problem, DU_ERROR, DU_ERROR_MEMORY);
+  } else { /* Memory for a trial may be lacking where the row itself would still run. */
+    const gboolean memory = g_error_matches (problem, DU_ERROR, DU_ERROR_MEMORY);
+
+    trial->incomplete = trial->incomplete || memory;
+    wins = !*best && memory;
+  }
   if (!wins) {
     du_graph_free (graph);
-    return FALSE;
+    return;
   }
   du_graph_free (*best);
   *best = graph;
   *best_time = milliseconds;
-  return TRUE;
 }
 
 /* Every variant's proposals compete; the legacy API stands in where none works. */
 static DuGraph *
-choose_graph (DuContext *context, const DuGraphShape *shape, const DuVariant *variants, guint count,
-    Choice *choice, GError **error)
+choose_graph (DuContext *context, const DuGraphShape *shape, const char *key, const DuVariant *variants,
+    guint count, GError **error)
 {
   Trial trial = { NULL };
   DuGraph *best = NULL;
@@ -306,21 +320,21 @@ choose_graph (DuContext *context, const DuGraphShape *shape, const DuVariant *va
 
     for (guint i = 0; proposals && !context->lost && i < du_proposals_count (proposals)
                       && !(best && context->options.reproducible); i++) {
-      DuGraph *graph = graph_new (context, shape, &variants[v], proposals, i, NULL);
+      DuGraph *graph = proposed_graph (context, shape, &variants[v], proposals, i, &trial);
 
-      if (graph && compete (graph, &trial, &best, &best_time))
-        *choice = (Choice){ v, i };
+      if (graph)
+        compete (graph, &trial, &best, &best_time);
     }
     du_proposals_free (proposals);
     ok = du_cuda_enter (context, error);
   }
-  if (ok && !best) {
-    *choice = (Choice){ count, 0 };
+  if (ok && !best)
     best = legacy_graph (context, shape, error);
-  }
   if (!ok)
     g_clear_pointer (&best, du_graph_free);
   trial_clear (context, &trial);
+  if (best && !context->lost)
+    keep_choice (best, key, !trial.incomplete);
   return best;
 }
 
@@ -328,22 +342,23 @@ DuGraph *
 du_graph_get (DuContext *context, const DuGraphShape *shape, GError **error)
 {
   DuGraph *graph = g_hash_table_lookup (context->graphs, shape);
+  g_autofree char *key = NULL;
   DuVariant variants[DU_VARIANTS_MAX];
   guint count = variants_of (context, shape, variants);
-  Choice choice;
 
   if (graph)
     return graph;
   /* What was freed before this may have shown the device as lost. */
   if (!du_cuda_enter (context, error))
     return NULL;
-  if (find_choice (context, shape, &choice))
-    graph = chosen_graph (context, shape, variants, count, choice);
-  if (!graph && du_cuda_enter (context, error)
-      && (graph = choose_graph (context, shape, variants, count, &choice, error)))
-    keep_choice (context, shape, choice);
-  if (graph)
+  key = choice_key (context, shape);
+  graph = kept_graph (context, shape, key, variants, count);
+  if (!graph && du_cuda_enter (context, error))
+    graph = choose_graph (context, shape, key, variants, count, error);
+  if (graph) {
+    graph->key = g_steal_pointer (&key);
     g_hash_table_insert (context->graphs, &graph->shape, graph);
+  }
   return graph;
 }
 
@@ -384,6 +399,7 @@ du_graph_run (DuGraph *graph, const DuGraphArguments *arguments, void *workspace
 {
   const DuVariant *variant = &graph->variant;
   DuGraphArguments of_plan = { arguments->x, arguments->weights, arguments->y };
+  gboolean ok;
 
   if (variant->fused >= DU_STEPS_RECTIFY)
     of_plan.bias = variant->typed ? arguments->typed_bias : arguments->bias;
@@ -391,7 +407,11 @@ du_graph_run (DuGraph *graph, const DuGraphArguments *arguments, void *workspace
     of_plan.scale = arguments->scale;
     of_plan.shift = arguments->shift;
   }
-  return (graph->plan ? du_plan_run (graph->plan, &of_plan, workspace, error)
-                      : du_legacy_run (graph->legacy, &of_plan, workspace, error))
-         && finish (graph, arguments, error);
+  ok = (graph->plan ? du_plan_run (graph->plan, &of_plan, workspace, error)
+                    : du_legacy_run (graph->legacy, &of_plan, workspace, error))
+       && finish (graph, arguments, error);
+  /* That a plan could be made says little where it was not tried: the next session is to choose anew. */
+  if (!ok && graph->key && !graph->context->records_now)
+    du_plan_cache_drop (graph->context->plans, graph->key);
+  return ok;
 }

@@ -52,6 +52,12 @@ typedef struct _DuPlan DuPlan;
 DuPlan *du_plan_new (DuProposals *proposals, guint index, GError **error);
 void du_plan_free (DuPlan *plan); /* NULL is allowed */
 gsize du_plan_workspace (const DuPlan *plan);
+/* All that it takes to have the plan again, in this process or another, without heuristics and mostly without
+ * compiling: floating, as plan-cache.h says. plan: made of a proposal. NULL where the library does not say. */
+GVariant *du_plan_choice (DuPlan *plan);
+/* NULL where that does not work here and now. */
+DuPlan *du_plan_new_chosen (DuContext *context, const DuGraphShape *shape, const DuVariant *variant,
+    GVariant *choice);
 gboolean du_plan_run (DuPlan *plan, const DuGraphArguments *arguments, void *workspace, GError **error);
 
 /* The bare convolution, unfused, the result in the activation type. */

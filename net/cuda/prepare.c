@@ -245,6 +245,7 @@ du_cuda_load (DuContext *context, DuOp *op, const DuOpParameters *parameters, GE
 
   if (!du_cuda_enter (context, error))
     return FALSE;
+  du_plan_cache_save (context->plans); /* all rows are prepared by now */
   op->at = parameters->at;
   if (s->kind == DU_ROW_POOL)
     return TRUE;

@@ -55,7 +55,7 @@ fake_cudnn_type (cudnnDataType_t type)
 size_t
 cudnnGetVersion (void)
 {
-  return CUDNN_VERSION;
+  return fake_cudnn_version () ? fake_cudnn_version () : CUDNN_VERSION;
 }
 
 const char *

@@ -10,39 +10,8 @@
 
 enum
 {
-  VALUES_MAX = 16, /* of an attribute */
-  N_ATTRIBUTES = 16,
   WORKSPACE = 4096,
 };
-
-typedef struct
-{
-  cudnnBackendAttributeName_t name;
-  cudnnBackendAttributeType_t type;
-  gint64 count;
-  guint8 values[VALUES_MAX * 8];
-} Attribute;
-
-/* What an engine of the stand-in is like. */
-typedef enum
-{
-  ENGINE_UNSTEADY, /* adds in any order */
-  ENGINE_TF32,     /* float32 only: tensor cores */
-  ENGINE_BROKEN,   /* its plan cannot be finalised */
-  ENGINE_GOOD,
-  N_ENGINES,
-} Engine;
-
-typedef struct
-{
-  cudnnBackendDescriptorType_t type;
-  gboolean finalised;
-  guint count;
-  Attribute attributes[N_ATTRIBUTES];
-  /* Of a configuration, an engine and a plan. */
-  void *graph;
-  Engine engine;
-} Descriptor;
 
 /* ---- attributes -------------------------------------------------------------------------------------- */
 
@@ -160,8 +129,16 @@ static const Rule rules[] = {
   RULE (OPERATIONGRAPH, OPERATIONGRAPH_OPS, BACKEND_DESCRIPTOR, 0),
   RULE (ENGINEHEUR, ENGINEHEUR_OPERATION_GRAPH, BACKEND_DESCRIPTOR, 1),
   RULE (ENGINEHEUR, ENGINEHEUR_MODE, HEUR_MODE, 1),
+  RULE (KNOB_CHOICE, KNOB_CHOICE_KNOB_TYPE, KNOB_TYPE, 1),
+  RULE (KNOB_CHOICE, KNOB_CHOICE_KNOB_VALUE, INT64, 1),
+  RULE (ENGINE, ENGINE_OPERATION_GRAPH, BACKEND_DESCRIPTOR, 1),
+  RULE (ENGINE, ENGINE_GLOBAL_INDEX, INT64, 1),
+  RULE (ENGINECFG, ENGINECFG_ENGINE, BACKEND_DESCRIPTOR, 1),
+  OPTIONAL (ENGINECFG, ENGINECFG_KNOB_CHOICES, BACKEND_DESCRIPTOR, 0),
   RULE (EXECUTION_PLAN, EXECUTION_PLAN_HANDLE, HANDLE, 1),
-  RULE (EXECUTION_PLAN, EXECUTION_PLAN_ENGINE_CONFIG, BACKEND_DESCRIPTOR, 1),
+  /* One of the two; the second's values are kept apart. */
+  OPTIONAL (EXECUTION_PLAN, EXECUTION_PLAN_ENGINE_CONFIG, BACKEND_DESCRIPTOR, 1),
+  OPTIONAL (EXECUTION_PLAN, EXECUTION_PLAN_JSON_REPRESENTATION, CHAR, 0),
   RULE (VARIANT_PACK, VARIANT_PACK_UNIQUE_IDS, INT64, 0),
   RULE (VARIANT_PACK, VARIANT_PACK_DATA_POINTERS, VOID_PTR, 0),
   RULE (VARIANT_PACK, VARIANT_PACK_WORKSPACE, VOID_PTR, 1),
@@ -189,8 +166,14 @@ cudnnBackendCreateDescriptor (cudnnBackendDescriptorType_t type, cudnnBackendDes
 }
 
 cudnnStatus_t
-cudnnBackendDestroyDescriptor (cudnnBackendDescriptor_t descriptor)
+cudnnBackendDestroyDescriptor (cudnnBackendDescriptor_t data)
 {
+  Descriptor *descriptor = data;
+
+  if (descriptor->parts)
+    fake_free (descriptor->parts);
+  if (descriptor->text)
+    fake_free (descriptor->text);
   return fake_cudnn_release (__func__, descriptor);
 }
 
@@ -203,11 +186,19 @@ cudnnBackendSetAttribute (cudnnBackendDescriptor_t data, cudnnBackendAttributeNa
   Attribute *attribute;
 
   FAKE_CUDNN_HOST_CALL (FALSE);
-  if (descriptor->finalised || !rule || find (descriptor, name) || count < 1 || count > VALUES_MAX
+  if (descriptor->finalised || !rule || find (descriptor, name) || descriptor->text || count < 1
       || (rule->count && count != rule->count))
     return CUDNN_STATUS_BAD_PARAM;
   if (type != rule->type)
     return CUDNN_STATUS_BAD_PARAM_ATTRIBUTE_TYPE;
+  if (type == CUDNN_TYPE_CHAR) {
+    descriptor->text = fake_new (count);
+    descriptor->text_size = count;
+    memcpy (descriptor->text, values, count);
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (count > FAKE_VALUES_MAX)
+    return CUDNN_STATUS_BAD_PARAM;
   for (gint64 i = 0; type == CUDNN_TYPE_BACKEND_DESCRIPTOR && i < count; i++)
     if (!((Descriptor *const *) values)[i]->finalised)
       return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
@@ -351,10 +342,72 @@ is_proposed (const Descriptor *graph, cudnnBackendHeurMode_t mode, Engine engine
   return engine != ENGINE_TF32 || type_of (parts.x) == FAKE_F32;
 }
 
+static gboolean
+is_compiled (const Descriptor *graph, Engine engine)
+{
+  return engine == ENGINE_GOOD && find (graph, CUDNN_ATTR_OPERATIONGRAPH_OPS)->count == FAKE_STEPS_MAX + 1;
+}
+
+/* What each configuration has. */
+static const struct
+{
+  cudnnBackendKnobType_t type;
+  gint64 value;
+} knobs[] = { { CUDNN_KNOB_TYPE_TILE_SIZE, 2 }, { CUDNN_KNOB_TYPE_STAGES, G_GINT64_CONSTANT (5000000000) } };
+
+static cudnnStatus_t
+finalise_engine (Descriptor *engine)
+{
+  const gint64 index = integer (engine, CUDNN_ATTR_ENGINE_GLOBAL_INDEX, 0);
+  const Descriptor *graph = engine->graph = pointer (engine, CUDNN_ATTR_ENGINE_OPERATION_GRAPH, 0);
+
+  if (index < 0 || index >= N_ENGINES || !is_proposed (graph, CUDNN_HEUR_MODE_A, index))
+    return CUDNN_STATUS_NOT_SUPPORTED;
+  engine->engine = index;
+  return check_graph (graph);
+}
+
+static cudnnStatus_t
+finalise_configuration (Descriptor *configuration)
+{
+  const Descriptor *engine = pointer (configuration, CUDNN_ATTR_ENGINECFG_ENGINE, 0);
+
+  for (guint i = 0; i < G_N_ELEMENTS (knobs); i++) {
+    const Descriptor *knob = pointer (configuration, CUDNN_ATTR_ENGINECFG_KNOB_CHOICES, i);
+
+    if (!knob || number (knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE) != (int) knobs[i].type
+        || integer (knob, CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE, 0) != knobs[i].value)
+      return CUDNN_STATUS_NOT_SUPPORTED;
+  }
+  configuration->engine = engine->engine;
+  configuration->graph = engine->graph;
+  return CUDNN_STATUS_SUCCESS;
+}
+
+static cudnnStatus_t
+finalise_plan (Descriptor *plan)
+{
+  const Descriptor *configuration = pointer (plan, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
+
+  if (!configuration == !plan->text)
+    return CUDNN_STATUS_BAD_PARAM;
+  if (plan->text)
+    return !fake_refuses (FAKE_NO_TEXTS) && fake_plan_read (plan) ? CUDNN_STATUS_SUCCESS
+                                                                  : CUDNN_STATUS_NOT_SUPPORTED;
+  if (configuration->engine == ENGINE_BROKEN)
+    return CUDNN_STATUS_NOT_SUPPORTED;
+  plan->graph = configuration->graph;
+  plan->engine = configuration->engine;
+  if (is_compiled (plan->graph, plan->engine))
+    fake_count (&fake_counts.compilations);
+  return CUDNN_STATUS_SUCCESS;
+}
+
 cudnnStatus_t
 cudnnBackendFinalize (cudnnBackendDescriptor_t data)
 {
   Descriptor *descriptor = data;
+  cudnnStatus_t status = CUDNN_STATUS_SUCCESS;
 
   FAKE_CUDNN_HOST_CALL (TRUE);
   if (descriptor->finalised)
@@ -362,20 +415,25 @@ cudnnBackendFinalize (cudnnBackendDescriptor_t data)
   for (guint i = 0; i < G_N_ELEMENTS (rules); i++)
     if (rules[i].descriptor == descriptor->type && !rules[i].optional && !find (descriptor, rules[i].name))
       return CUDNN_STATUS_BAD_PARAM;
-  if (descriptor->type == CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR) {
-    cudnnStatus_t status = check_graph (pointer (descriptor, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0));
-
-    if (status != CUDNN_STATUS_SUCCESS)
-      return status;
+  switch (descriptor->type) {
+  case CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR:
+    fake_count (&fake_counts.heuristics);
+    status = check_graph (pointer (descriptor, CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, 0));
+    break;
+  case CUDNN_BACKEND_ENGINE_DESCRIPTOR:
+    status = finalise_engine (descriptor);
+    break;
+  case CUDNN_BACKEND_ENGINECFG_DESCRIPTOR:
+    status = finalise_configuration (descriptor);
+    break;
+  case CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR:
+    status = finalise_plan (descriptor);
+    break;
+  default:
+    break;
   }
-  if (descriptor->type == CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
-    const Descriptor *configuration = pointer (descriptor, CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, 0);
-
-    if (configuration->engine == ENGINE_BROKEN)
-      return CUDNN_STATUS_NOT_SUPPORTED;
-    descriptor->graph = configuration->graph;
-    descriptor->engine = configuration->engine;
-  }
+  if (status != CUDNN_STATUS_SUCCESS)
+    return status;
   if (descriptor->type == CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR
       && find (descriptor, CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS)->count
              != find (descriptor, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS)->count)
@@ -412,7 +470,30 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const data, cudnnBackendAttri
     if ((*to)->type != CUDNN_BACKEND_ENGINE_DESCRIPTOR)
       return CUDNN_STATUS_BAD_PARAM_DESCRIPTOR_TYPE;
     (*to)->engine = descriptor->engine;
+    (*to)->graph = descriptor->graph;
     (*to)->finalised = TRUE;
+    *count = 1;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_ENGINECFG_KNOB_CHOICES && type == CUDNN_TYPE_BACKEND_DESCRIPTOR) {
+    for (; *count < (gint64) G_N_ELEMENTS (knobs) && *count < wanted; ++*count) {
+      to[*count]->engine = (Engine) *count;
+      to[*count]->finalised = TRUE;
+    }
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_TYPE && type == CUDNN_TYPE_KNOB_TYPE) {
+    *(cudnnBackendKnobType_t *) values = knobs[descriptor->engine].type;
+    *count = 1;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_KNOB_CHOICE_KNOB_VALUE && type == CUDNN_TYPE_INT64) {
+    *(gint64 *) values = knobs[descriptor->engine].value;
+    *count = 1;
+    return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_ENGINE_GLOBAL_INDEX && type == CUDNN_TYPE_INT64) {
+    *(gint64 *) values = descriptor->engine;
     *count = 1;
     return CUDNN_STATUS_SUCCESS;
   }
@@ -423,10 +504,21 @@ cudnnBackendGetAttribute (cudnnBackendDescriptor_t const data, cudnnBackendAttri
       notes[(*count)++] = CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
     return CUDNN_STATUS_SUCCESS;
   }
-  if (name == CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE && type == CUDNN_TYPE_BEHAVIOR_NOTE)
+  if (name == CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE && type == CUDNN_TYPE_BEHAVIOR_NOTE) {
+    if (is_compiled (descriptor->graph, descriptor->engine))
+      ((cudnnBackendBehaviorNote_t *) values)[(*count)++] = CUDNN_BEHAVIOR_NOTE_RUNTIME_COMPILATION;
     return CUDNN_STATUS_SUCCESS;
+  }
+  if (name == CUDNN_ATTR_EXECUTION_PLAN_JSON_REPRESENTATION && type == CUDNN_TYPE_CHAR) {
+    g_autofree char *text = fake_plan_write (descriptor);
+
+    *count = strlen (text);
+    if (values)
+      memcpy (values, text, MIN (wanted, *count));
+    return CUDNN_STATUS_SUCCESS;
+  }
   if (name == CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE && type == CUDNN_TYPE_INT64) {
-    *(gint64 *) values = WORKSPACE;
+    *(gint64 *) values = fake_refuses (FAKE_NO_SMALL_PLANS) ? 2 * WORKSPACE : WORKSPACE;
     *count = 1;
     return CUDNN_STATUS_SUCCESS;
   }
@@ -503,6 +595,8 @@ cudnnBackendExecute (cudnnHandle_t handle, cudnnBackendDescriptor_t plan_data,
   FAKE_CUDNN_CALL (TRUE);
   if (!plan->finalised || !pack->finalised)
     return CUDNN_STATUS_BAD_PARAM_NOT_FINALIZED;
+  if (fake_refuses (FAKE_NO_RUNS))
+    return CUDNN_STATUS_NOT_SUPPORTED;
   if (plan->engine == ENGINE_UNSTEADY)
     fake_fatal (__func__, "an engine that adds in any order");
   if (fake_refuses (FAKE_NO_CAPTURED_PLANS) && fake_break_capture ())

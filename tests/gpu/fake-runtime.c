@@ -5,6 +5,7 @@
 #include "fake-driver.h"
 
 #include "cuda/lost.h"
+#include "cuda/plan-cache.h"
 
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@ static struct
   GHashTable *objects; /* -> their contexts */
   GHashTable *pieces;  /* of device memory -> Piece */
   GHashTable *pinned;  /* of the host's, likewise */
+  const char *name;
+  int cuda;
+  gsize cudnn;
 } fake = { .devices = 1, .memory_limit = G_MAXSIZE };
 
 typedef struct
@@ -109,6 +113,20 @@ fake_refuses (guint what)
   const char *refused = g_getenv ("DU_FAKE_REFUSE"); /* for tests that do not know of the stand-in */
 
   return (fake.refused | (refused ? (guint) g_ascii_strtoull (refused, NULL, 10) : 0)) & what;
+}
+
+void
+fake_count (guint *count)
+{
+  fake_lock ();
+  ++*count;
+  fake_unlock ();
+}
+
+gsize
+fake_cudnn_version (void)
+{
+  return fake.cudnn;
 }
 
 void
@@ -366,11 +384,19 @@ fake_legacy_runs (void)
 }
 
 static void
-fake_count (FakeCounts *counts)
+fake_get_counts (FakeCounts *counts)
 {
   fake_lock ();
   *counts = fake_counts;
   fake_unlock ();
+}
+
+static void
+fake_set_device (const char *name, int cuda, gsize cudnn)
+{
+  fake.name = name;
+  fake.cuda = cuda;
+  fake.cudnn = cudnn;
 }
 
 static gpointer
@@ -387,8 +413,8 @@ fake_pin (gsize size)
 extern EXPORT const FakeControl du_fake_control;
 
 const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_lost, fake_set_memory,
-  fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs, fake_streams_set_order, fake_count,
-  fake_pin, fake_free };
+  fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs, fake_streams_set_order, fake_get_counts,
+  fake_pin, fake_free, fake_set_device, du_plan_cache_forget };
 
 /* ---- libcudart --------------------------------------------------------------------------------------- */
 
@@ -459,8 +485,27 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int device)
   FAKE_CUDA_CALL (FALSE);
   memset (properties, 0, sizeof *properties);
   /* A new one after each reset, for which nothing is known yet. */
-  g_snprintf (properties->name, sizeof properties->name, "emulated GPU %u", fake.resets);
+  if (fake.name)
+    g_strlcpy (properties->name, fake.name, sizeof properties->name);
+  else
+    g_snprintf (properties->name, sizeof properties->name, "emulated GPU %u", fake.resets);
   properties->major = 9;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaRuntimeGetVersion (int *version)
+{
+  FAKE_CUDA_CALL (FALSE);
+  *version = CUDART_VERSION;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDriverGetVersion (int *version)
+{
+  FAKE_CUDA_CALL (FALSE);
+  *version = fake.cuda ? fake.cuda : CUDART_VERSION;
   return cudaSuccess;
 }
 

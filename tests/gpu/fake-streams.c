@@ -358,6 +358,7 @@ cudaEventElapsedTime (float *milliseconds, cudaEvent_t start, cudaEvent_t stop)
   if (!is_reached (&start->point) || !is_reached (&stop->point))
     return fake_cuda_error (cudaErrorNotReady);
   *milliseconds = 1;
+  fake_count (&fake_counts.timings);
   return cudaSuccess;
 }
 

@@ -24,6 +24,9 @@ enum
   FAKE_NO_AFFINE = 8, /* scale and shift */
   FAKE_NO_CAPTURE = 16, /* of streams into graphs */
   FAKE_NO_CAPTURED_PLANS = 32, /* a plan that runs breaks the capture */
+  FAKE_NO_TEXTS = 64, /* plans that were written once */
+  FAKE_NO_RUNS = 128, /* of plans */
+  FAKE_NO_SMALL_PLANS = 256, /* all want more working memory */
 };
 
 /* When work on streams is done: what streams and events allow, and a GPU might do. */
@@ -42,6 +45,7 @@ typedef struct
   guint waits;       /* for the device: synchronisations, and copies of memory that is not pinned */
   guint allocations; /* and frees: of memory, streams, events, graphs */
   guint captures, replays; /* of graphs */
+  guint heuristics, compilations, timings; /* asked for proposals; of plans; times between events */
   guint late; /* after the device was lost, by threads that had not been told by a call that failed */
 } FakeCounts;
 
@@ -62,6 +66,9 @@ typedef struct
   void (*count) (FakeCounts *counts);
   gpointer (*pin) (gsize size); /* the host's memory that the device reaches; not among a reset's leftovers */
   void (*unpin) (gpointer memory);
+  /* The device's name, NULL: a new one after each reset; and versions, 0: what the headers say. */
+  void (*set_device) (const char *name, int cuda, gsize cudnn);
+  void (*forget) (void); /* what the module knows of plans, as in a new process */
 } FakeControl;
 
 /* ---- within the stand-in ----------------------------------------------------------------------------- */
@@ -79,7 +86,9 @@ gboolean fake_host_call (const char *name); /* the same, but the device is not l
 FakeFailure fake_failure (void);
 gboolean fake_refuses (guint what);
 void fake_count_legacy (void);
+void fake_count (guint *count); /* one more of fake_counts */
 extern FakeCounts fake_counts; /* the lock is held */
+gsize fake_cudnn_version (void); /* 0: the header's */
 /* Around all that threads share; may be taken again by the thread that has it. */
 void fake_lock (void);
 void fake_unlock (void);
