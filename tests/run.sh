@@ -33,7 +33,8 @@ check () {
   name=$1
   shift
   echo "== $name: test"
-  meson test -C "$folder/$name" --no-rebuild --print-errorlogs --num-processes 2 "$@" || true
+  meson test -C "$folder/$name" --no-rebuild --print-errorlogs --num-processes 2 \
+    --timeout-multiplier 4 "$@" || true
   python3 - "$folder/$name/meson-logs/testlog.json" "$name" "$failures" >>"$results" <<'PYTHON' ||
 import json, sys
 failures = open(sys.argv[3], "a")

@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "element.h"
 
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,8 +69,7 @@ growth_watch (Growth *growth, int i, int n)
       growth->resident[part] = element_resident ();
 }
 
-/* Fails where memory has grown by more than is allowed in each part: what comes once, such as the C library's heap for
- * threads that happen to be there at the same time, is no leak. */
+/* Fails where memory has grown by more than is allowed in each part: what comes once is no leak. */
 static void
 growth_check (const Growth *growth, const char *what, gsize allowed)
 {
@@ -164,7 +164,7 @@ test_swaps (void)
     push_frames (element.harness, 1);
     growth_watch (&growth, i, n);
   }
-  growth_check (&growth, "weights", 16 * 1024); /* measured: settles after 15 MB */
+  growth_check (&growth, "weights", 8 * 1024); /* where old weights stay: 20 MB */
   element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
   element_clear (&element);
 }
@@ -197,8 +197,8 @@ test_sharing (void)
 typedef struct
 {
   GstHarness *harness;
-  guint limit, tried, pushed, flushed; /* frames; the n-th tried has the offset n */
-  int stop;
+  guint limit, tried; /* frames; the n-th tried has the offset n */
+  int pushed, flushed, stop; /* atomic */
   GMutex lock; /* held while a frame or an event that is in order with frames is pushed */
 } Pusher;
 
@@ -207,7 +207,7 @@ push_many (gpointer data)
 {
   Pusher *pusher = data;
 
-  while (pusher->pushed < pusher->limit && !g_atomic_int_get (&pusher->stop)) {
+  while ((guint) g_atomic_int_get (&pusher->pushed) < pusher->limit && !g_atomic_int_get (&pusher->stop)) {
     GstBuffer *buffer = new_buffer ();
     GstFlowReturn flow;
 
@@ -216,13 +216,23 @@ push_many (gpointer data)
     flow = gst_harness_push (pusher->harness, buffer);
     g_mutex_unlock (&pusher->lock);
     if (flow == GST_FLOW_OK)
-      pusher->pushed++;
+      g_atomic_int_inc (&pusher->pushed);
     else if (flow == GST_FLOW_FLUSHING)
-      pusher->flushed++, g_usleep (300);
+      g_atomic_int_inc (&pusher->flushed), g_usleep (300);
     else
       g_error ("flow %s", gst_flow_get_name (flow));
   }
   return NULL;
+}
+
+/* Waits, where asked to, until the other thread has had its turn. */
+static void
+wait_for_more (gboolean wait, int *count)
+{
+  int before = g_atomic_int_get (count);
+
+  while (wait && g_atomic_int_get (count) == before)
+    g_usleep (100);
 }
 
 /* Flushes from another thread, without pause: what is not flushed comes out, in order. */
@@ -244,19 +254,19 @@ test_flushes (void)
     for (int i = 0; i < 40; i++) {
       gst_harness_push_event (element.harness, gst_event_new_flush_start ());
       g_usleep (i % 3 * 500);
+      wait_for_more (i % 8 == 1, &pusher.flushed);
       g_mutex_lock (&pusher.lock);
       gst_harness_push_event (element.harness, gst_event_new_flush_stop (TRUE));
       gst_harness_push_event (element.harness, gst_event_new_segment (&segment));
       g_mutex_unlock (&pusher.lock);
       g_usleep (i % 7 * 3000);
+      wait_for_more (i % 8 == 5, &pusher.pushed);
     }
     g_atomic_int_set (&pusher.stop, TRUE);
     g_thread_join (thread);
-    g_test_message ("%u in flight: %u frames pushed, %u flushed", in_flight, pusher.pushed, pusher.flushed);
-    g_assert_cmpuint (pusher.pushed, >, 0);
-    g_assert_cmpuint (pusher.flushed, >, 0);
+    g_test_message ("%u in flight: %d frames pushed, %d flushed", in_flight, pusher.pushed, pusher.flushed);
     /* A push during which the flush begins may say so although its frame came out. */
-    g_assert_cmpuint (gst_harness_buffers_received (element.harness), <=, pusher.pushed + pusher.flushed);
+    g_assert_cmpint (gst_harness_buffers_received (element.harness), <=, pusher.pushed + pusher.flushed);
     element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
     buffer = new_buffer ();
     GST_BUFFER_OFFSET (buffer) = ++pusher.tried;
@@ -300,7 +310,7 @@ test_properties (void)
   }
   g_thread_join (thread);
   gst_harness_push_event (element.harness, gst_event_new_eos ());
-  g_assert_cmpuint (pusher.pushed, ==, 60);
+  g_assert_cmpint (pusher.pushed, ==, 60);
   g_assert_cmpuint (gst_harness_buffers_received (element.harness), ==, 60);
   g_assert_cmpfloat (element_stat (&element, "frames") + element_stat (&element, "passed-through"), ==, 60);
   element_assert_no_message (&element, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
@@ -377,6 +387,11 @@ main (int argc, char **argv)
 {
   int result;
 
+#ifdef M_ARENA_MAX
+  /* One heap for all threads: how many of its own the C library makes, some 5 MB each, is a matter of which threads
+   * happen to be there at the same time. */
+  mallopt (M_ARENA_MAX, 1);
+#endif
   element_tests_init (&argc, &argv);
   identity = element_weights_identity (1);
   /* First: memory that other tests have given back would hide what it takes. */

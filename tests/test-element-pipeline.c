@@ -48,7 +48,7 @@ pipeline_wait (Pipeline *pipeline)
 {
   GstBus *bus = gst_element_get_bus (pipeline->pipeline);
   g_autoptr (GstMessage) message
-      = gst_bus_timed_pop_filtered (bus, 120 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
+      = gst_bus_timed_pop_filtered (bus, 300 * GST_SECOND, GST_MESSAGE_EOS | GST_MESSAGE_ERROR);
   g_autoptr (GError) error = NULL;
 
   g_assert_nonnull (message);
@@ -107,13 +107,13 @@ test_seek (void)
                             "name=sink");
   gst_element_set_state (pipeline.pipeline, GST_STATE_PAUSED);
   g_assert_cmpint (
-      gst_element_get_state (pipeline.pipeline, NULL, NULL, 60 * GST_SECOND), ==, GST_STATE_CHANGE_SUCCESS);
+      gst_element_get_state (pipeline.pipeline, NULL, NULL, 300 * GST_SECOND), ==, GST_STATE_CHANGE_SUCCESS);
   for (int i = 0; i < 10; i++)
     g_assert_true (
         gst_element_seek (pipeline.pipeline, 1, GST_FORMAT_TIME, GST_SEEK_FLAG_FLUSH | GST_SEEK_FLAG_ACCURATE,
             GST_SEEK_TYPE_SET, i * GST_SECOND, GST_SEEK_TYPE_SET, i * GST_SECOND + GST_SECOND / 2));
   g_assert_cmpint (
-      gst_element_get_state (pipeline.pipeline, NULL, NULL, 60 * GST_SECOND), ==, GST_STATE_CHANGE_SUCCESS);
+      gst_element_get_state (pipeline.pipeline, NULL, NULL, 300 * GST_SECOND), ==, GST_STATE_CHANGE_SUCCESS);
   pipeline.frames = 0;
   gst_element_set_state (pipeline.pipeline, GST_STATE_PLAYING);
   pipeline_wait (&pipeline);
@@ -134,15 +134,15 @@ test_changes (void)
                             "video/x-raw,format=RGB,width=16,height=16 "
                             "! deblurunet name=blur ! fakesink name=sink");
   gst_element_set_state (pipeline.pipeline, GST_STATE_PLAYING);
-  gst_element_get_state (pipeline.pipeline, NULL, NULL, 60 * GST_SECOND);
+  gst_element_get_state (pipeline.pipeline, NULL, NULL, 300 * GST_SECOND);
   g_object_set (pipeline.element, "weights", plus, NULL);
-  for (int i = 0; i < 3000 && !changed; i++) {
+  for (int i = 0; i < 30000 && !changed; i++) {
     g_usleep (10000);
     changed = *(volatile guint8 *) &pipeline.last == 120;
   }
   g_assert_true (changed);
   g_object_set (pipeline.element, "strength", 0.5, NULL);
-  for (int i = 0; i < 3000 && !halved; i++) {
+  for (int i = 0; i < 30000 && !halved; i++) {
     g_usleep (10000);
     halved = *(volatile guint8 *) &pipeline.last == 110;
   }

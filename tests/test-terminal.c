@@ -18,7 +18,7 @@ enum
   HEIGHT = 32,
   WIDTH = 48,
   PAIRS = 6,
-  LIMIT_SECONDS = 120, /* a program that says nothing for so long hangs */
+  LIMIT_SECONDS = 300, /* a program that says nothing for so long hangs */
 };
 
 #define OPTIONS                                                                                              \
