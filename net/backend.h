@@ -123,6 +123,8 @@ typedef struct _DuBackend
   /* count elements of the type, undefined content. */
   DuBuffer *(*buffer_new) (DuContext *context, DuType type, gsize count, GError **error);
   void (*buffer_free) (DuContext *context, DuBuffer *buffer); /* NULL is allowed */
+  /* Elements [at, at + count) of a buffer as one of their own, to be freed before it. NULL where sub_batch is. */
+  DuBuffer *(*buffer_part) (DuContext *context, DuBuffer *buffer, gsize at, gsize count, GError **error);
   /* Between host float32 and a buffer, which may be of any type (rounded to nearest even). */
   gboolean (*upload) (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
       GError **error);
@@ -170,8 +172,14 @@ typedef struct _DuBackend
   /* Waits until everything asked for is done; NULL where every call is complete on return. */
   gboolean (*synchronise) (DuContext *context, GError **error);
 
-  /* Tiles of a frame for one forward pass, where the user leaves that to the back end; 0 means 1. */
+  /* Samples of a batch that inference is to take through the rows of the first level at a time, where one sample
+   * of such a row's output has so many bytes; 0 = all of them. For devices whose cache then still has what the row
+   * before wrote, and for less memory. NULL as 0. */
+  int (*sub_batch) (const DuContext *context, gsize bytes);
+  /* Tiles of a frame for one forward pass at most, where the user leaves that to the back end; 0 means 1. And bytes
+   * of activations and working memory that it may take then; 0 = any. */
   int batch;
+  gsize memory;
   /* Frames on the device: all of these are NULL where the CPU does frames (deblurrer.c). A frame goes begin,
    * then run, with gather and blend in turns within it, from tile 0 on to the last, then end, then wait; one that is not ended is
    * dropped by synchronise. All but wait return at once. Tiles are numbered row by row. in and out are the

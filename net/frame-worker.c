@@ -244,9 +244,8 @@ du_frame_worker_take_note (DuFrameWorker *worker)
 gboolean
 du_frame_worker_ask (DuFrameWorker *worker, const DuSessionFrame *frame, gpointer job, GError **error)
 {
-  const DuBackend *backend = worker->backend;
   const int tiles = frame->plan->vertical.count * frame->plan->horizontal.count;
-  int batch = frame->batch ? frame->batch : backend->batch;
+  int batch = frame->batch;
   g_autoptr (GError) problem = NULL;
   DuFrames *frames;
   gboolean ok;
@@ -255,6 +254,8 @@ du_frame_worker_ask (DuFrameWorker *worker, const DuSessionFrame *frame, gpointe
   frames = get_frames (worker, frame, error);
   if (!frames)
     return FALSE;
+  if (!batch)
+    batch = du_network_batch (worker->networks, tiles, frame->plan->vertical.tile, frame->plan->horizontal.tile);
   batch = CLAMP (batch, 1, worker->most ? MIN (worker->most, tiles) : tiles);
   ok = ask_in_batches (worker, frames, frame, batch, &problem);
   /* Where memory runs out, once more with half as many tiles at a time, and no more than these from then on. */

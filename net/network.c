@@ -22,6 +22,40 @@ last_reader (int row)
   return last;
 }
 
+/* Whether a row reads or writes the first level, other than as the picture. */
+static gboolean
+is_first_level (int row)
+{
+  const int source = du_rows[row].source;
+
+  return du_rows[row].level == 0 || (source >= 0 && du_rows[source].level == 0);
+}
+
+/* Rows of the first level that follow one another are a run: all of them are done for some samples, then for the
+ * next ones. The ends of a row's run; others are one each by themselves. */
+static int
+run_start (int row)
+{
+  while (is_first_level (row) && row > 0 && is_first_level (row - 1))
+    row--;
+  return row;
+}
+
+static int
+run_end (int row)
+{
+  while (is_first_level (row) && row + 1 < DU_N_ROWS && is_first_level (row + 1))
+    row++;
+  return row;
+}
+
+/* Whether nothing outside of its run reads what a row writes; the prediction is the caller's. */
+static gboolean
+stays_within (int row)
+{
+  return is_first_level (row) && du_rows[row].kind != DU_ROW_HEAD && last_reader (row) <= run_end (row);
+}
+
 static DuBuffer *
 new_buffer (DuNetwork *network, DuType type, gsize count, GError **error)
 {
@@ -32,15 +66,28 @@ new_buffer (DuNetwork *network, DuType type, gsize count, GError **error)
   return buffer;
 }
 
-/* A row's output is needed from the row to its last reader; walking backwards, so is its gradient. */
+/* Elements of one sample of a row's output. */
+static gsize
+row_size (const DuConfig *config, int row, int height, int width)
+{
+  const int level = du_rows[row].level;
+
+  return (gsize) (height >> level) * (width >> level) * du_row_channels (config, row);
+}
+
+/* A row's output is needed from the row to its last reader; walking backwards, so is its gradient. Where the
+ * first level is done for sub samples at a time, what stays within its run takes no more than they do, and
+ * everything else that the run reads or writes is needed all along it. */
 static void
-row_spans (const DuConfig *config, int n, int height, int width, Span spans[DU_N_ROWS])
+row_spans (const DuConfig *config, int n, int sub, int height, int width, Span spans[DU_N_ROWS])
 {
   for (int row = 0; row < DU_N_ROWS; row++) {
-    int level = du_rows[row].level;
+    const gboolean is_part = sub < n && stays_within (row);
+    const int last = last_reader (row);
 
-    spans[row] = (Span){ row, last_reader (row),
-      (gsize) n * (height >> level) * (width >> level) * du_row_channels (config, row) };
+    spans[row] = (Span){ row, last, (is_part ? sub : n) * row_size (config, row, height, width) };
+    if (sub < n && !is_part)
+      spans[row] = (Span){ run_start (row), run_end (last), spans[row].count };
     if (du_rows[row].kind == DU_ROW_HEAD)
       spans[row].count = 0; /* the prediction, float32 */
   }
@@ -91,6 +138,49 @@ new_shared_buffers (DuNetwork *network, DuType type, const Span *spans, DuBuffer
   return TRUE;
 }
 
+/* A part of a buffer, from sample first of its own on. */
+static DuBuffer *
+new_part (DuNetwork *network, DuBuffer *buffer, int first, gsize size, GError **error)
+{
+  DuBuffer *part
+      = network->backend->buffer_part (network->context, buffer, first * size, network->sub * size, error);
+
+  if (part)
+    g_ptr_array_add (network->buffers, part);
+  return part;
+}
+
+/* What each turn of a run reads and writes: parts of the buffers of whole batches, others as they are. */
+static gboolean
+new_turns (DuNetwork *network, GError **error)
+{
+  const gsize picture = (gsize) network->height * network->width * DU_PICTURE_CHANNELS;
+  const int count = network->n / network->sub;
+  gboolean ok = TRUE;
+
+  network->turns = g_new0 (DuNetworkTurn, count);
+  for (int i = 0; i < count && ok; i++) {
+    DuNetworkTurn *turn = &network->turns[i];
+    const int first = i * network->sub;
+
+    ok = (turn->picture = new_part (network, network->picture, first, picture, error)) != NULL;
+    for (int row = 0; row < DU_N_ROWS && ok; row++) {
+      const gsize size = du_rows[row].kind == DU_ROW_HEAD
+                             ? picture
+                             : row_size (&network->config, row, network->height, network->width);
+      gboolean is_read = FALSE;
+
+      for (int reader = row + 1; reader < DU_N_ROWS; reader++)
+        is_read |= is_first_level (reader) && (du_rows[reader].source == row || du_rows[reader].skip == row);
+      if (stays_within (row))
+        turn->outputs[row] = network->outputs[row];
+      else if (is_first_level (row) || is_read)
+        ok = (turn->outputs[row] = new_part (network, network->outputs[row], first, size, error)) != NULL;
+    }
+  }
+  return ok;
+}
+
 static void
 network_free (gpointer data)
 {
@@ -98,9 +188,11 @@ network_free (gpointer data)
 
   for (int row = 0; row < DU_N_ROWS; row++)
     network->backend->op_free (network->context, network->ops[row]);
-  for (guint i = 0; i < network->buffers->len; i++)
-    network->backend->buffer_free (network->context, network->buffers->pdata[i]);
+  /* Parts come behind what they are parts of. */
+  for (guint i = network->buffers->len; i > 0; i--)
+    network->backend->buffer_free (network->context, network->buffers->pdata[i - 1]);
   g_ptr_array_unref (network->buffers);
+  g_free (network->turns);
   g_free (network);
 }
 
@@ -140,7 +232,7 @@ prepare_row (const DuNetwork *network, int index, GError **error)
     .head = config->head,
     .bn = du_row_has_bn (config, index),
     .picture = row->source == DU_PICTURE,
-    .n = network->n,
+    .n = is_first_level (index) ? network->sub : network->n,
     .height = network->height >> row->level,
     .width = network->width >> row->level,
     .channels_in = du_row_channels (config, row->source),
@@ -149,6 +241,23 @@ prepare_row (const DuNetwork *network, int index, GError **error)
   };
 
   return network->backend->prepare (network->context, &shape, error);
+}
+
+/* Samples that the first level is to be done for at a time: what the back end wants, or somewhat fewer, so that
+ * all turns are alike. */
+static int
+choose_sub (const DuNetworkCache *cache, DuMode mode, int n, int height, int width)
+{
+  const DuBackend *backend = cache->backend;
+  const gsize bytes
+      = row_size (&cache->config, 0, height, width) * (cache->type == DU_TYPE_F32 ? sizeof (float) : sizeof (guint16));
+  int sub = mode == DU_MODE_INFERENCE && backend->sub_batch ? backend->sub_batch (cache->context, bytes) : 0;
+
+  if (sub < 1 || sub >= n)
+    return n;
+  while (n % sub)
+    sub--;
+  return sub;
 }
 
 static DuNetwork *
@@ -166,12 +275,13 @@ network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int wi
   network->config = cache->config;
   network->mode = mode;
   network->n = n;
+  network->sub = choose_sub (cache, mode, n, height, width);
   network->height = height;
   network->width = width;
   network->n_samples = (gsize) n * height * width * DU_PICTURE_CHANNELS;
   network->buffers = g_ptr_array_new ();
 
-  row_spans (&cache->config, n, height, width, spans);
+  row_spans (&cache->config, n, network->sub, height, width, spans);
   for (int row = 0; row < DU_N_ROWS; row++)
     apart[row] = (Span){ 0, DU_N_ROWS, spans[row].count };
   ok = (network->picture = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
@@ -188,9 +298,85 @@ network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int wi
       network->gradients[row] = network->gradient;
     }
   }
+  ok = ok && (network->sub == n || new_turns (network, error));
   if (!ok)
     g_clear_pointer (&network, network_free);
   return network;
+}
+
+/* Elements that a row of so many samples has rewritten for a library: both sources side by side, an up-conv's output
+ * and source. */
+static gsize
+row_working (const DuConfig *config, int row, int n, int height, int width)
+{
+  const DuRow *r = &du_rows[row];
+  const gsize pixels = (gsize) n * (height >> r->level) * (width >> r->level);
+
+  if (r->kind == DU_ROW_CONV)
+    return pixels * (du_row_channels (config, r->source) + du_row_channels (config, r->skip));
+  if (r->kind == DU_ROW_UP)
+    return n * row_size (config, row, height, width) + pixels / 4 * du_row_channels (config, r->source);
+  return 0;
+}
+
+gboolean
+du_network_inference_memory (const DuConfig *config, DuType type, int n, int sub, int height, int width,
+    gsize *bytes, GError **error)
+{
+  const gsize of_type = type == DU_TYPE_F32 ? sizeof (float) : sizeof (guint16);
+  gsize working = 0;
+  Span spans[DU_N_ROWS];
+  int owners[DU_N_ROWS];
+
+  if (!check_size (config, n, height, width, error))
+    return FALSE;
+  row_spans (config, n, sub, height, width, spans);
+  share_buffers (spans, owners);
+  *bytes = (gsize) 2 * n * height * width * DU_PICTURE_CHANNELS * sizeof (float);
+  for (int row = 0; row < DU_N_ROWS; row++) {
+    if (owners[row] == row)
+      *bytes += spans[row].count * of_type;
+    working = MAX (working, row_working (config, row, is_first_level (row) ? sub : n, height, width));
+  }
+  *bytes += working * of_type;
+  return TRUE;
+}
+
+/* Whether passes on so many, and one on the rest, are within what the back end wants to take. */
+static gboolean
+is_within_budget (const DuNetworkCache *cache, int n, int rest, int height, int width)
+{
+  const int sizes[] = { n, rest };
+  gsize total = 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (sizes) && cache->backend->memory; i++) {
+    const int sub = choose_sub (cache, DU_MODE_INFERENCE, sizes[i], height, width);
+    gsize bytes;
+
+    if (sizes[i]
+        && (!du_network_inference_memory (&cache->config, cache->type, sizes[i], sub, height, width, &bytes, NULL)
+            || !g_size_checked_add (&total, total, bytes)))
+      return FALSE;
+  }
+  return total <= cache->backend->memory;
+}
+
+int
+du_network_batch (const DuNetworkCache *cache, int tiles, int height, int width)
+{
+  int most = CLAMP (cache->backend->batch, 1, tiles), batch;
+
+  while (most > 1 && !is_within_budget (cache, most, 0, height, width))
+    most--;
+  for (batch = most; 2 * batch >= most; batch--)
+    if (tiles % batch == 0)
+      return batch;
+  for (int passes = (tiles + most - 1) / most; passes < tiles; passes++) {
+    batch = (tiles + passes - 1) / passes;
+    if (is_within_budget (cache, batch, tiles % batch, height, width))
+      return batch;
+  }
+  return 1;
 }
 
 gboolean
@@ -203,7 +389,7 @@ du_network_training_memory (const DuConfig *config, DuType type, int n, int heig
 
   if (!check_size (config, n, height, width, error))
     return FALSE;
-  row_spans (config, n, height, width, spans);
+  row_spans (config, n, n, height, width, spans);
   share_buffers (spans, owners);
   /* Picture, prediction and target; d loss / d prediction. */
   memory->gradients = (gsize) n * height * width * DU_PICTURE_CHANNELS * sizeof (float);
@@ -211,7 +397,6 @@ du_network_training_memory (const DuConfig *config, DuType type, int n, int heig
   memory->working = 0;
   for (int row = 0; row < DU_N_ROWS; row++) {
     const DuRow *r = &du_rows[row];
-    gsize pixels = (gsize) n * (height >> r->level) * (width >> r->level), sources = 0;
 
     memory->activations += spans[row].count * of_type;
     if (owners[row] == row)
@@ -221,12 +406,7 @@ du_network_training_memory (const DuConfig *config, DuType type, int n, int heig
       memory->activations += spans[row].count * of_type;
     if (r->kind == DU_ROW_POOL)
       memory->activations += spans[row].count;
-    /* Rewritten for a library: both sources side by side, an up-conv's output and source. */
-    if (r->kind == DU_ROW_CONV)
-      sources = pixels * (du_row_channels (config, r->source) + du_row_channels (config, r->skip));
-    else if (r->kind == DU_ROW_UP)
-      sources = spans[row].count + pixels / 4 * du_row_channels (config, r->source);
-    memory->working = MAX (memory->working, sources * of_type);
+    memory->working = MAX (memory->working, row_working (config, row, n, height, width) * of_type);
   }
   return TRUE;
 }
@@ -256,17 +436,17 @@ source_buffer (DuBuffer *const *buffers, DuBuffer *picture, int source)
   return source >= 0 ? buffers[source] : source == DU_PICTURE ? picture : NULL;
 }
 
-gboolean
-du_network_forward (DuNetwork *network, DuBuffer *statistics, GError **error)
+/* Rows first to last, with these buffers. */
+static gboolean
+forward_rows (DuNetwork *network, int first, int last, DuBuffer *picture, DuBuffer *const *outputs,
+    DuBuffer *statistics, GError **error)
 {
-  gsize n_trainable = du_config_n_trainable (&network->config);
-
-  for (int index = 0; index < DU_N_ROWS; index++) {
+  for (int index = first; index <= last; index++) {
     const DuRow *row = &du_rows[index];
     DuForward args = {
-      .input = source_buffer (network->outputs, network->picture, row->source),
-      .skip = source_buffer (network->outputs, network->picture, row->skip),
-      .output = network->outputs[index],
+      .input = source_buffer (outputs, picture, row->source),
+      .skip = source_buffer (outputs, picture, row->skip),
+      .output = outputs[index],
     };
 
     if (network->mode == DU_MODE_TRAINING && du_row_has_bn (&network->config, index)) {
@@ -274,12 +454,29 @@ du_network_forward (DuNetwork *network, DuBuffer *statistics, GError **error)
 
       du_row_offsets (&network->config, index, &at);
       args.statistics = statistics;
-      args.statistics_at = at.bn_mean - n_trainable;
+      args.statistics_at = at.bn_mean - du_config_n_trainable (&network->config);
     }
     if (!network->backend->forward (network->context, network->ops[index], &args, error))
       return FALSE;
   }
   return TRUE;
+}
+
+gboolean
+du_network_forward (DuNetwork *network, DuBuffer *statistics, GError **error)
+{
+  gboolean ok = TRUE;
+
+  if (!network->turns)
+    return forward_rows (network, 0, DU_N_ROWS - 1, network->picture, network->outputs, statistics, error);
+  for (int first = 0, last; first < DU_N_ROWS && ok; first = last + 1) {
+    last = run_end (first);
+    if (!is_first_level (first))
+      ok = forward_rows (network, first, last, network->picture, network->outputs, NULL, error);
+    for (int i = 0; is_first_level (first) && i < network->n / network->sub && ok; i++)
+      ok = forward_rows (network, first, last, network->turns[i].picture, network->turns[i].outputs, NULL, error);
+  }
+  return ok;
 }
 
 gboolean

@@ -7,6 +7,12 @@
 
 #include "backend.h"
 
+/* What the rows of the first level read and write for some of the samples; NULL where they do not. */
+typedef struct
+{
+  DuBuffer *picture, *outputs[DU_N_ROWS];
+} DuNetworkTurn;
+
 /* A network prepared for one mode and one size of the picture. */
 typedef struct
 {
@@ -15,6 +21,11 @@ typedef struct
   DuConfig config;
   DuMode mode;
   int n, height, width;
+  /* Samples that the rows which read or write the first level, those up to its pool and those behind the last
+   * up-conv, are done for at a time: divides n. The results are those of n, as far as the back end makes the same
+   * of a sample in whatever batch. */
+  int sub;
+  DuNetworkTurn *turns; /* [n / sub], owned; NULL where sub is n */
   gsize n_samples; /* of the picture, the prediction and the target: n * height * width * 3 */
   /* All float32, n_samples long, owned. The caller fills picture before a forward pass and, in training,
    * gradient (d loss / d prediction) before a backward pass, which uses it up. target is for the caller's
@@ -22,9 +33,10 @@ typedef struct
   DuBuffer *picture, *prediction, *gradient, *target;
 
   DuOp *ops[DU_N_ROWS];
-  DuBuffer *outputs[DU_N_ROWS];   /* of each row; several rows may share one */
+  DuBuffer *outputs[DU_N_ROWS];   /* of each row; several rows may share one. Of sub samples where only rows of the
+                                   * first level read it and sub is below n */
   DuBuffer *gradients[DU_N_ROWS]; /* d loss / d output of each row, likewise; NULL in inference */
-  GPtrArray *buffers;             /* owned: all buffers above, each once */
+  GPtrArray *buffers;             /* owned: all buffers above, each once, then the turns' parts of them */
   guint64 version;                /* of the parameters that the ops hold, 0 = none yet */
 } DuNetwork;
 
@@ -41,6 +53,11 @@ gboolean du_network_backward (DuNetwork *network, DuBuffer *parameters, GError *
 gboolean du_network_training_memory (const DuConfig *config, DuType type, int n, int height, int width,
     DuTrainerMemory *memory, GError **error);
 
+/* Bytes of a network in inference that does the first level for sub samples at a time: its buffers, and what the row
+ * that wants most has rewritten for a library. Weights and libraries' own workspaces come on top. */
+gboolean du_network_inference_memory (const DuConfig *config, DuType type, int n, int sub, int height, int width,
+    gsize *bytes, GError **error);
+
 /* The networks prepared on one context, by mode and size; the last used of each mode are kept. */
 typedef struct
 {
@@ -56,6 +73,10 @@ void du_network_cache_init (DuNetworkCache *cache, const DuBackend *backend, DuC
     const DuConfig *config, guint keep);
 /* Frees the networks; the context is not touched. Nothing happens on an all-zero cache. */
 void du_network_cache_clear (DuNetworkCache *cache);
+/* Tiles to do at a time, of so many of a frame, where nobody says: no more than the back end's batch and than fits into
+ * its memory; and of the upper half of that, where there is one, a number that goes into tiles, so that one network
+ * does all. Else the last pass is smaller, and there is memory for both networks. */
+int du_network_batch (const DuNetworkCache *cache, int tiles, int height, int width);
 /* The network of this mode and size, prepared now if it is not there; owned by the cache and valid until the
  * next call. Where memory runs out, all others are freed and it is tried once more. */
 DuNetwork *du_network_cache_get (DuNetworkCache *cache, DuMode mode, int n, int height, int width,

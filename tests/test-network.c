@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network.h"
 
+#include "cpu.h"
 #include "fixtures.h"
 
 typedef struct
@@ -292,6 +293,183 @@ test_memory (void)
   backend.close (context);
 }
 
+/* ---- the first level in parts ----------------------------------------------------------------------------------- */
+
+static int wanted_sub; /* as sub_batch of the back end below has it */
+static gboolean has_parts;
+
+static int
+choose_sub (const DuContext *context, gsize bytes)
+{
+  (void) context;
+  g_assert_cmpuint (bytes, >, 0);
+  return wanted_sub;
+}
+
+static GHashTable *parts; /* that live */
+
+static DuBuffer *
+part_new (DuContext *context, DuBuffer *buffer, gsize at, gsize count, GError **error)
+{
+  DuBuffer *part;
+
+  (void) context;
+  g_assert_cmpuint (at + count, <=, buffer->count);
+  if (!may_go_on (error))
+    return NULL;
+  part = g_new0 (DuBuffer, 1);
+  *part = (DuBuffer){ buffer->type, count, du_cpu_f32 (buffer) + at };
+  g_hash_table_add (parts, part);
+  has_parts = TRUE;
+  return part;
+}
+
+static void
+part_free (DuContext *context, DuBuffer *buffer)
+{
+  if (buffer && g_hash_table_remove (parts, buffer)) {
+    counted.live--;
+    g_free (buffer);
+  } else {
+    counted_buffer_free (context, buffer);
+  }
+}
+
+/* The counted back end with parts. */
+static DuBackend
+open_parts (DuContext **context)
+{
+  DuBackend backend = open_counted (context);
+
+  parts = g_hash_table_new (NULL, NULL);
+  backend.buffer_free = part_free;
+  backend.buffer_part = part_new;
+  backend.sub_batch = choose_sub;
+  return backend;
+}
+
+/* However many samples the first level is done for at a time, the same bits; what that takes is what is said. */
+static void
+test_parts (void)
+{
+  enum
+  {
+    N = 6,
+    H = 32,
+    W = 48,
+    COUNT = N * H * W * 3,
+  };
+  static const struct
+  {
+    int wanted, sub;
+  } cases[] = { { 0, N }, { 1, 1 }, { 2, 2 }, { 3, 3 }, { 4, 3 }, { 5, 3 }, { 6, N }, { 100, N } };
+  DuContext *context;
+  const DuBackend backend = open_parts (&context);
+  g_autofree float *expected = NULL, *input = g_new (float, COUNT);
+  gsize whole = 0;
+
+  for (int i = 0; i < COUNT; i++)
+    input[i] = ((guint32) i * 2654435761u >> 24) / 255.f;
+  for (guint c = 0; c < G_N_ELEMENTS (cases); c++)
+    for (DuHead head = DU_HEAD_SIGMOID; head <= DU_HEAD_RESIDUAL; head++) {
+      const DuConfig config = { 3, 0x1ff, head };
+      const gsize n_parameters = du_config_n_parameters (&config);
+      g_autofree float *values = g_new (float, n_parameters), *output = g_new (float, COUNT);
+      g_autoptr (GError) error = NULL;
+      DuNetworkCache networks;
+      DuNetwork *network;
+      DuBuffer *block;
+      gsize bytes;
+
+      g_test_message ("%d wanted, head %d", cases[c].wanted, head);
+      for (gsize i = 0; i < n_parameters; i++) /* variances above 0 */
+        values[i] = 0.05f + ((guint32) i * 2246822519u >> 24) / 1024.f;
+      wanted_sub = cases[c].wanted;
+      has_parts = FALSE;
+      counted.elements = 0;
+      du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &config, 1);
+      network = du_network_cache_get (&networks, DU_MODE_INFERENCE, N, H, W, &error);
+      g_assert_no_error (error);
+      g_assert_cmpint (network->sub, ==, cases[c].sub);
+      g_assert_cmpint (has_parts, ==, cases[c].sub < N);
+      g_assert_true (du_network_inference_memory (&config, DU_TYPE_F32, N, cases[c].sub, H, W, &bytes, &error));
+      g_assert_cmpuint (bytes, >, counted.elements * sizeof (float));
+      if (cases[c].sub == N)
+        whole = counted.elements;
+      g_assert_true (cases[c].sub == N || counted.elements < whole);
+      block = new_block (&backend, context, values, n_parameters);
+      g_assert_true (du_network_load (network, block, 1, &error));
+      backend.upload (context, network->picture, 0, input, COUNT, &error);
+      for (int again = 0; again < 2; again++) {
+        g_assert_true (du_network_forward (network, NULL, &error));
+        download (network, network->prediction, output, COUNT);
+        if (c == 0 && head == DU_HEAD_SIGMOID && !again)
+          expected = g_new (float, 2 * COUNT);
+        if (c == 0)
+          memcpy (expected + head * COUNT, output, COUNT * sizeof *output);
+        g_assert_cmpint (memcmp (expected + head * COUNT, output, COUNT * sizeof *output), ==, 0);
+      }
+      /* Training knows nothing of it. */
+      network = du_network_cache_get (&networks, DU_MODE_TRAINING, N, H, W, &error);
+      g_assert_no_error (error);
+      g_assert_cmpint (network->sub, ==, N);
+      part_free (context, block);
+      du_network_cache_clear (&networks);
+      g_assert_cmpint (counted.live, ==, 0);
+    }
+  /* Parts that cannot be had leave nothing behind. */
+  wanted_sub = 1;
+  for (int fail_at = 0; fail_at >= 0; fail_at++) {
+    const DuConfig config = { 1, 0, DU_HEAD_RESIDUAL };
+    g_autoptr (GError) error = NULL;
+    DuNetworkCache networks;
+
+    counted.calls = 0;
+    counted.fail_at = fail_at;
+    counted.fail_times = 1;
+    du_network_cache_init (&networks, &backend, context, DU_TYPE_F32, &config, 1);
+    if (du_network_cache_get (&networks, DU_MODE_INFERENCE, 2, 16, 16, &error))
+      fail_at = -2;
+    else
+      g_assert_error (error, DU_ERROR, DU_ERROR_MEMORY);
+    du_network_cache_clear (&networks);
+    g_assert_cmpint (counted.live, ==, 0);
+  }
+  g_hash_table_unref (parts);
+  backend.close (context);
+}
+
+/* Tiles at a time: within the back end's bounds, and in equal passes where that costs less than half. */
+static void
+test_batch (void)
+{
+  static const struct
+  {
+    int most;
+    gsize samples; /* that there is memory for, 0 = no bound */
+    int tiles, batch;
+  } cases[] = { { 0, 0, 30, 1 }, { 1, 0, 30, 1 }, { 8, 0, 1, 1 }, { 8, 0, 8, 8 }, { 8, 0, 48, 8 }, { 8, 0, 30, 6 },
+    { 8, 0, 25, 5 }, { 8, 0, 9, 5 }, { 8, 0, 11, 6 }, { 12, 0, 30, 10 }, { 12, 0, 48, 12 }, { 12, 0, 25, 9 },
+    { 12, 0, 13, 7 }, { 10, 0, 25, 5 }, { 12, 9, 30, 6 }, { 12, 9, 48, 8 }, { 9, 9, 13, 5 }, { 12, 1, 30, 1 }, { 100, 0, 48, 48 } };
+  const DuConfig config = { 2, 0, DU_HEAD_SIGMOID };
+  DuBackend backend = { .name = "none" };
+  const DuNetworkCache cache = { &backend, NULL, DU_TYPE_BF16, config, 1, NULL };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    backend.batch = cases[i].most;
+    backend.memory = 0;
+    if (cases[i].samples)
+      g_assert_true (du_network_inference_memory (&config, DU_TYPE_BF16, cases[i].samples, cases[i].samples, 64, 96,
+          &backend.memory, NULL));
+    g_test_message ("case %u", i);
+    g_assert_cmpint (du_network_batch (&cache, cases[i].tiles, 64, 96), ==, cases[i].batch);
+  }
+  /* Where there is no room for one either, one is tried. */
+  backend.batch = 8;
+  backend.memory = 1;
+  g_assert_cmpint (du_network_batch (&cache, 30, 64, 96), ==, 1);
+}
+
 /* Whatever cannot be had: an error, nothing left behind, and a second try without the other networks. */
 static void
 test_no_memory (void)
@@ -464,6 +642,8 @@ main (int argc, char **argv)
   }
   g_test_add_func ("/network/sharing", test_sharing);
   g_test_add_func ("/network/memory", test_memory);
+  g_test_add_func ("/network/parts", test_parts);
+  g_test_add_func ("/network/batch", test_batch);
   g_test_add_func ("/network/no-memory", test_no_memory);
   g_test_add_func ("/network/cache", test_cache);
   g_test_add_func ("/network/sizes", test_sizes);

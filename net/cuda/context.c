@@ -11,6 +11,8 @@ enum
   CHOICES_VERSION = 1, /* one more where a plan that was chosen before might not be chosen any more */
 };
 
+#define SLOW_MEMORY 1.5e12 /* bytes per second */
+
 /* ---- errors ------------------------------------------------------------------------------------------ */
 
 /* Those after which CUDA goes on working; all others are taken for what leaves the device in an unknown state
@@ -339,17 +341,45 @@ adopt_context (DuContext *context, GError **error)
   return DU_CUDA (context, cudaFree (NULL), error);
 }
 
+/* Samples that the environment asks for, -1 for none of its business. */
+static int
+asked_sub_batch (void)
+{
+  const char *text = g_getenv ("DEBLURUNET_CUDA_SUB_BATCH");
+  guint64 value;
+
+  return text && g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &value, NULL) ? (int) value : -1;
+}
+
+/* By the model of tests/bench/bench-roofline.c (figures: tests/bench/NOTES.md), running the first level in sub-batches
+ * wins where the memory is slow against the cache, and loses more launches than that where it is not, as on data
+ * centres' GPUs. What has to stay in the cache is most behind the last up-conv: two sources side by side, one of them
+ * alone, and the result. */
+int
+du_cuda_sub_batch (const DuContext *context, gsize bytes)
+{
+  if (context->sub_batch >= 0)
+    return context->sub_batch;
+  return context->memory_speed > 0 && context->memory_speed < SLOW_MEMORY
+             ? (int) MIN (context->cache / (4 * bytes), G_MAXINT)
+             : 0;
+}
+
 static gboolean
 describe_device (DuContext *context, GError **error)
 {
   struct cudaDeviceProp properties;
   g_autofree char *name = NULL, *all = NULL;
-  int runtime = 0, driver = 0;
+  int runtime = 0, driver = 0, clock = 0;
 
   if (!DU_CUDA (context, cudaGetDeviceProperties (&properties, context->device), error)
       || !DU_CUDA (context, cudaRuntimeGetVersion (&runtime), error)
-      || !DU_CUDA (context, cudaDriverGetVersion (&driver), error))
+      || !DU_CUDA (context, cudaDriverGetVersion (&driver), error)
+      || !DU_CUDA (context, cudaDeviceGetAttribute (&clock, cudaDevAttrMemoryClockRate, context->device), error))
     return FALSE;
+  context->cache = MAX (properties.l2CacheSize, 0);
+  /* kHz, two transfers each; bits. */
+  context->memory_speed = 2e3 * clock * properties.memoryBusWidth / 8;
   name = g_utf8_make_valid (properties.name, -1);
   context->name = g_strdup_printf ("%s (CUDA %d, cuDNN %" G_GSIZE_FORMAT ")", name, context->device,
       cudnnGetVersion ());
@@ -375,6 +405,7 @@ du_cuda_open (const DuContextOptions *options, GError **error)
   context->options = *options;
   context->records = g_strcmp0 (g_getenv ("DEBLURUNET_CUDA_GRAPHS"), "0") != 0;
   context->pins = g_strcmp0 (g_getenv ("DEBLURUNET_CUDA_PINNED"), "0") != 0;
+  context->sub_batch = asked_sub_batch ();
   context->device = -1;
   du_lost_watch (options->cuda_context);
   if (!is_lost (context, error)
@@ -452,8 +483,18 @@ du_cuda_buffer_new (DuContext *context, DuType type, gsize count, GError **error
   if (!data)
     return NULL;
   buffer = g_new0 (DuBuffer, 1);
-  *buffer = (DuBuffer){ type, count, data };
+  *buffer = (DuBuffer){ type, count, data, FALSE };
   return buffer;
+}
+
+DuBuffer *
+du_cuda_buffer_part (DuContext *context, DuBuffer *buffer, gsize at, gsize count, GError **error)
+{
+  DuBuffer part = { buffer->type, count, (char *) buffer->data + at * du_cuda_type_size (buffer->type), TRUE };
+
+  (void) context;
+  (void) error;
+  return g_memdup2 (&part, sizeof part);
 }
 
 void
@@ -461,9 +502,11 @@ du_cuda_buffer_free (DuContext *context, DuBuffer *buffer)
 {
   if (!buffer)
     return;
-  (void) du_cuda_synchronise (context, NULL);
-  context->generation++;
-  du_cuda_release (context, buffer->data);
+  if (!buffer->is_part) {
+    (void) du_cuda_synchronise (context, NULL);
+    context->generation++;
+    du_cuda_release (context, buffer->data);
+  }
   g_free (buffer);
 }
 

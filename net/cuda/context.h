@@ -43,6 +43,9 @@ struct _DuContext
   guint generation; /* changes where memory is given back that launches may have used */
   gboolean records; /* recording.h: graphs are made, until it shows that they cannot be */
   gboolean records_now; /* nothing runs: what a library says of its launches then is no failure of the device */
+  gsize cache; /* bytes of the device's second-level one */
+  double memory_speed; /* bytes per second of the device's memory, 0 where it does not say */
+  int sub_batch; /* as asked for in the environment, -1 = not */
   gboolean pins; /* frames.c: of memory that the host gives, copies go through pinned one */
   DuPlanCache *plans; /* not owned */
   GHashTable *graphs; /* DuGraphShape -> DuGraph, owned: rows of equal shape share one */
@@ -53,6 +56,7 @@ struct _DuBuffer
   DuType type;
   gsize count; /* elements */
   void *data;  /* on the device */
+  gboolean is_part; /* data is another buffer's */
 };
 
 /* Each checks the result of one call and makes the GError of a failure, with the call, file and line. Out of
@@ -123,6 +127,8 @@ void du_cuda_close (DuContext *context);
 const char *du_cuda_device (const DuContext *context);
 DuBuffer *du_cuda_buffer_new (DuContext *context, DuType type, gsize count, GError **error);
 void du_cuda_buffer_free (DuContext *context, DuBuffer *buffer);
+DuBuffer *du_cuda_buffer_part (DuContext *context, DuBuffer *buffer, gsize at, gsize count, GError **error);
+int du_cuda_sub_batch (const DuContext *context, gsize bytes);
 gboolean du_cuda_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
     GError **error);
 gboolean du_cuda_download (DuContext *context, const DuBuffer *buffer, gsize at, float *values, gsize count,

@@ -19,6 +19,7 @@ const DuBackend du_backend_cuda = {
   .device = du_cuda_device,
   .buffer_new = du_cuda_buffer_new,
   .buffer_free = du_cuda_buffer_free,
+  .buffer_part = du_cuda_buffer_part,
   .upload = du_cuda_upload,
   .download = du_cuda_download,
   .prepare = du_cuda_prepare,
@@ -35,7 +36,11 @@ const DuBackend du_backend_cuda = {
   .pictures_free = du_cuda_pictures_free,
   .pictures_draw = du_cuda_pictures_draw,
   .synchronise = du_cuda_synchronise,
-  .batch = 8,
+  .sub_batch = du_cuda_sub_batch,
+  .batch = 12,
+  /* For less than 2 GB with 1080p: beside it are the weights, two frames and what is kept of their tiles, the choice of
+   * plans for a while, and half a gigabyte of CUDA's own. */
+  .memory = 1000000000,
   .frames_new = du_cuda_frames_new,
   .frames_free = du_cuda_frames_free,
   .frames_begin = du_cuda_frames_begin,

@@ -92,9 +92,11 @@ reserve_working_memory (DuContext *context, DuOp *op, GError **error)
   if (s->kind == DU_ROW_CONV || up) {
     /* In training the gradients of single sources pass here, too. */
     op->joined_at = at;
-    at += du_cuda_aligned (op->pixels_in * MAX (op->padded_in, DU_CUDA_CHANNELS) * type);
+    if (training || is_copied (op, -1))
+      at += du_cuda_aligned (op->pixels_in * MAX (op->padded_in, DU_CUDA_CHANNELS) * type);
     op->result_at = at;
-    at += du_cuda_aligned (op->pixels_in * op->padded_out * (up ? DU_CUDA_UP_PIXELS : 1) * type);
+    if (training || up || op->padded_out != s->channels_out)
+      at += du_cuda_aligned (op->pixels_in * op->padded_out * (up ? DU_CUDA_UP_PIXELS : 1) * type);
     op->gradient_at = at;
     if (training)
       at += du_cuda_aligned (packed_size (op, -1) * sizeof (float));

@@ -20,6 +20,9 @@ static struct
   gboolean lost;
   int devices;
   gsize memory, memory_limit;
+  gboolean short_pieces; /* only the beginning is there */
+  int memory_clock; /* kHz */
+  guint memory_bus, cache; /* bits, bytes */
   guint refused;
   GHashTable *objects; /* -> their contexts */
   GHashTable *pieces;  /* of device memory -> Piece */
@@ -208,11 +211,12 @@ static gpointer
 new_piece (GHashTable **pieces, gsize size)
 {
   const Piece piece = { size, fake_context () };
+  const gsize there = fake.short_pieces ? MIN (size, 1 << 20) : size;
   gpointer data = NULL;
 
-  if (posix_memalign (&data, 256, size) != 0)
+  if (posix_memalign (&data, 256, there) != 0)
     return NULL;
-  memset (data, 0xff, size); /* NaN in all types */
+  memset (data, 0xff, there); /* NaN in all types */
   if (!*pieces)
     *pieces = g_hash_table_new_full (NULL, NULL, NULL, g_free);
   g_hash_table_insert (*pieces, data, g_memdup2 (&piece, sizeof piece));
@@ -412,9 +416,24 @@ fake_pin (gsize size)
 
 extern EXPORT const FakeControl du_fake_control;
 
+static void
+fake_shorten (gboolean short_pieces)
+{
+  fake.short_pieces = short_pieces;
+}
+
+static void
+fake_set_speed (int memory_clock, guint memory_bus, guint cache)
+{
+  fake.memory_clock = memory_clock;
+  fake.memory_bus = memory_bus;
+  fake.cache = cache;
+}
+
 const FakeControl du_fake_control = { fake_reset, fake_calls, fake_fail, fake_lost, fake_set_memory,
   fake_memory, fake_set_devices, fake_refuse, fake_legacy_runs, fake_streams_set_order, fake_get_counts,
-  fake_pin, fake_free, fake_set_device, du_plan_cache_forget };
+  fake_pin, fake_free, fake_set_device, du_plan_cache_forget, fake_shorten,
+  fake_set_speed };
 
 /* ---- libcudart --------------------------------------------------------------------------------------- */
 
@@ -490,6 +509,17 @@ cudaGetDeviceProperties (struct cudaDeviceProp *properties, int device)
   else
     g_snprintf (properties->name, sizeof properties->name, "emulated GPU %u", fake.resets);
   properties->major = 9;
+  properties->memoryBusWidth = fake.memory_bus;
+  properties->l2CacheSize = fake.cache;
+  return cudaSuccess;
+}
+
+cudaError_t
+cudaDeviceGetAttribute (int *value, enum cudaDeviceAttr attribute, int device)
+{
+  (void) device;
+  FAKE_CUDA_CALL (FALSE);
+  *value = attribute == cudaDevAttrMemoryClockRate ? fake.memory_clock : 0;
   return cudaSuccess;
 }
 

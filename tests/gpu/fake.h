@@ -69,6 +69,8 @@ typedef struct
   /* The device's name, NULL: a new one after each reset; and versions, 0: what the headers say. */
   void (*set_device) (const char *name, int cuda, gsize cudnn);
   void (*forget) (void); /* what the module knows of plans, as in a new process */
+  void (*shorten) (gboolean on); /* of pieces of memory only the first MiB is there: to sum up sizes, not to compute */
+  void (*set_speed) (int memory_clock, guint memory_bus, guint cache); /* kHz, bits, bytes; 0 at first */
 } FakeControl;
 
 /* ---- within the stand-in ----------------------------------------------------------------------------- */

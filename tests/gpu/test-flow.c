@@ -313,6 +313,36 @@ test_steady (void)
     case_clear (&cases[i]);
 }
 
+/* With the first level in sub-batches: the same frames, bit for bit, with no more waits, and as graphs. */
+static void
+test_sub_batches (void)
+{
+  Case cases[N_FRAMES];
+  g_autoptr (DuSession) session = NULL;
+  FakeCounts before, after;
+
+  cases_init (cases, N_FRAMES, &infos[0], &infos[1]);
+  g_setenv ("DEBLURUNET_CUDA_SUB_BATCH", "1", TRUE);
+  fake->set_order (FAKE_RANDOM);
+  session = open_session ();
+  for (int round = 0; round < 2; round++) {
+    fake->count (&before);
+    for (int i = 0; i < N_FRAMES; i++) {
+      memset (cases[i].out.memory[0], 0, cases[i].out.size[0]);
+      process (session, &cases[i]);
+      test_frame_check_equal (&cases[i].expected, &cases[i].out, "in sub-batches");
+    }
+    fake->count (&after);
+  }
+  g_assert_cmpuint (after.waits - before.waits, ==, N_FRAMES);
+  g_assert_cmpuint (after.allocations - before.allocations, ==, 0);
+  g_assert_cmpuint (after.replays - before.replays, ==, N_FRAMES);
+  g_unsetenv ("DEBLURUNET_CUDA_SUB_BATCH");
+  for (int i = 0; i < N_FRAMES; i++)
+    case_clear (&cases[i]);
+  fake->set_order (FAKE_LATE);
+}
+
 /* ---- graphs -------------------------------------------------------------------------------------------------- */
 
 /* Memory that a graph uses goes when networks of other sizes are made: the graph is not launched then before it is
@@ -457,6 +487,7 @@ main (int argc, char **argv)
   g_test_add_func ("/flow/orders", test_orders);
   g_test_add_func ("/flow/threads", test_threads);
   g_test_add_func ("/flow/steady", test_steady);
+  g_test_add_func ("/flow/sub-batches", test_sub_batches);
   g_test_add_func ("/flow/eviction", test_eviction);
   g_test_add_func ("/flow/without-graphs", test_without);
   g_test_add_func ("/flow/faults", test_faults);
