@@ -103,7 +103,6 @@ call (gpointer data)
   gboolean ok;
 
   du_deblurrer_options_init (&options);
-  options.overlap = 48;
   deblurrer = du_deblurrer_new (caller->session, caller->info, &options, &caller->error);
   ok = deblurrer != NULL;
   while (ok && (caller->rounds < (seconds > 0 ? 3 : 1) || now () < caller->until)) {
@@ -158,24 +157,28 @@ measure_flow (DuPrecision precision, const char *name, int callers, GError **err
   return TRUE;
 }
 
-/* What graphs, pinned memory and frames in flight win. */
+/* What graphs, pinned memory and frames in flight win, and the first level in sub-batches. */
 gboolean
 bench_flow (DuPrecision precision, GError **error)
 {
   static const struct
   {
-    const char *name, *graphs, *pinned;
-  } variants[] = { { "all", "1", "1" }, { "no_graphs", "0", "1" }, { "no_pinned", "1", "0" },
-    { "neither", "0", "0" } };
+    const char *name, *graphs, *pinned, *sub; /* NULL: the back end's choice */
+  } variants[] = { { "all", "1", "1", NULL }, { "no_graphs", "0", "1", NULL }, { "no_pinned", "1", "0", NULL },
+    { "neither", "0", "0", NULL }, { "all_sub0", "1", "1", "0" }, { "all_sub1", "1", "1", "1" },
+    { "all_sub2", "1", "1", "2" }, { "all_sub5", "1", "1", "5" } };
   gboolean ok = TRUE;
 
   for (guint v = 0; v < G_N_ELEMENTS (variants) && ok; v++) {
     g_setenv ("DEBLURUNET_CUDA_GRAPHS", variants[v].graphs, TRUE);
     g_setenv ("DEBLURUNET_CUDA_PINNED", variants[v].pinned, TRUE);
+    if (variants[v].sub)
+      g_setenv ("DEBLURUNET_CUDA_SUB_BATCH", variants[v].sub, TRUE);
     for (int callers = 1; callers <= (seconds > 0 ? CALLERS_MAX : 1) && ok; callers++)
       ok = measure_flow (precision, variants[v].name, callers, error);
   }
   g_unsetenv ("DEBLURUNET_CUDA_GRAPHS");
   g_unsetenv ("DEBLURUNET_CUDA_PINNED");
+  g_unsetenv ("DEBLURUNET_CUDA_SUB_BATCH");
   return ok;
 }

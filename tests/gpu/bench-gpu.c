@@ -133,15 +133,20 @@ engine_network (Engine *engine, int n, GError **error)
   return network;
 }
 
+/* sub: tiles of the first level at a time, for DEBLURUNET_CUDA_SUB_BATCH; NULL: the back end's choice. */
 static gboolean
-bench_forward (DuPrecision precision, GError **error)
+time_forward (DuPrecision precision, const char *sub, const int *batches, guint count, GError **error)
 {
-  static const int batches[] = { 1, 2, 4, 8, 12, 16, 25, 48 };
+  g_autofree char *suffix = sub ? g_strdup_printf ("/sub%s", sub) : g_strdup ("");
   gboolean ok;
   Engine engine;
 
+  if (sub)
+    g_setenv ("DEBLURUNET_CUDA_SUB_BATCH", sub, TRUE);
   ok = engine_init (&engine, precision, error);
-  for (guint i = 0; ok && i < (seconds > 0 ? G_N_ELEMENTS (batches) : 1); i++) {
+  if (sub)
+    g_unsetenv ("DEBLURUNET_CUDA_SUB_BATCH");
+  for (guint i = 0; ok && i < count; i++) {
     const int n = batches[i];
     double start = now ();
     DuNetwork *network = engine_network (&engine, n, error);
@@ -149,7 +154,7 @@ bench_forward (DuPrecision precision, GError **error)
 
     ok = network != NULL;
     if (ok)
-      figure ((now () - start) * 1e3, "forward/%s/batch%d/prepare_ms", precision_names[precision], n);
+      figure ((now () - start) * 1e3, "forward/%s/batch%d%s/prepare_ms", precision_names[precision], n, suffix);
     start = now ();
     while (ok && (rounds < 3 || now () - start < seconds)) {
       for (int k = 0; ok && k < 4; k++, rounds++)
@@ -157,19 +162,41 @@ bench_forward (DuPrecision precision, GError **error)
       ok = ok && synchronise (&engine, error);
     }
     if (ok)
-      figure (rounds * n / (now () - start), "forward/%s/batch%d/tiles_per_second",
-          precision_names[precision], n);
+      figure (rounds * n / (now () - start), "forward/%s/batch%d%s/tiles_per_second", precision_names[precision],
+          n, suffix);
   }
   engine_clear (&engine);
   return ok;
+}
+
+static gboolean
+bench_forward (DuPrecision precision, GError **error)
+{
+  static const int batches[] = { 1, 2, 4, 8, 10, 12, 16, 25, 48 };
+
+  return time_forward (precision, NULL, batches, seconds > 0 ? G_N_ELEMENTS (batches) : 1, error);
+}
+
+/* Numbers that go into one another, or the back end takes less. */
+static gboolean
+bench_sub_batches (DuPrecision precision, GError **error)
+{
+  static const int batches[] = { 8, 12, 48 }, quick[] = { 2 };
+  static const char *const subs[] = { "0", "1", "2", "4" };
+
+  for (guint s = 0; s < (seconds > 0 ? G_N_ELEMENTS (subs) : 2); s++)
+    if (!(seconds > 0 ? time_forward (precision, subs[s], batches, G_N_ELEMENTS (batches), error)
+                      : time_forward (precision, subs[s], quick, 1, error)))
+      return FALSE;
+  return TRUE;
 }
 
 /* ---- each row of the network ------------------------------------------------------------------------------
  */
 
 static const DuBackend *real;
-static int row_index;
-static double row_ms[DU_N_ROWS];
+static const DuNetwork *timed_network;
+static double row_ms[DU_N_ROWS]; /* of all turns that a row takes */
 
 static gboolean
 timed_forward (DuContext *context, DuOp *op, const DuForward *args, GError **error)
@@ -182,7 +209,9 @@ timed_forward (DuContext *context, DuOp *op, const DuForward *args, GError **err
   for (int i = 0; ok && i < rounds; i++)
     ok = real->forward (context, op, args, error);
   ok = ok && (!real->synchronise || real->synchronise (context, error));
-  row_ms[row_index++] = (now () - start) * 1e3 / rounds;
+  for (int row = 0; row < DU_N_ROWS; row++)
+    if (timed_network->ops[row] == op)
+      row_ms[row] += (now () - start) * 1e3 / rounds;
   return ok;
 }
 
@@ -201,7 +230,8 @@ bench_rows (DuPrecision precision, GError **error)
     timed = *real;
     timed.forward = timed_forward;
     network->backend = &timed;
-    row_index = 0;
+    timed_network = network;
+    memset (row_ms, 0, sizeof row_ms);
     ok = du_network_forward (network, NULL, error);
     network->backend = real;
   }
@@ -458,15 +488,15 @@ main (int argc, char **argv)
   {
     const char *name;
     gboolean (*run) (DuPrecision precision, GError **error);
-  } sections[] = { { "first-frame", bench_first_frame }, { "forward", bench_forward }, { "rows", bench_rows },
-    { "frames", bench_frames }, { "flow", bench_flow }, { "precision", bench_precision },
+  } sections[] = { { "first-frame", bench_first_frame }, { "forward", bench_forward },
+    { "sub-batches", bench_sub_batches }, { "rows", bench_rows }, { "frames", bench_frames }, { "flow", bench_flow }, { "precision", bench_precision },
     { "training", bench_training }, { "curve", bench_curve } };
   static char *section, *backend, *weights, *precision;
   static gboolean quick;
   static int base_width;
   static const GOptionEntry entries[] = {
     { "section", 's', 0, G_OPTION_ARG_STRING, &section,
-        "device (its name; exit 77 where there is none), first-frame, forward, rows, frames, flow, "
+        "device (its name; exit 77 where there is none), first-frame, forward, sub-batches, rows, frames, flow, "
         "precision, training, curve",
         "NAME" },
     { "precision", 'p', 0, G_OPTION_ARG_STRING, &precision, "f32, tf32, bf16 or f16; all without it",

@@ -182,7 +182,7 @@ run_bench () {
   for time in first second; do
     figures "first-frame, $time time" first-frame f16
   done
-  for section in precision forward rows frames flow training curve; do
+  for section in precision forward sub-batches rows frames flow training curve; do
     for precision in f32 tf32 bf16 f16; do
       # Training in f16 needs loss scaling, which there is not.
       case $section/$precision in training/f16 | curve/f16) continue ;; esac
