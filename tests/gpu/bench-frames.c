@@ -36,7 +36,8 @@ process_frames (DuPrecision precision, int overlap, int batch, gboolean first, G
   if (!deblurrer || !du_deblurrer_process (deblurrer, &input, &output, 1, error))
     return FALSE;
   if (first) {
-    figure ((g_get_monotonic_time () - started) / 1e3, "first_frame/%s/ms", precision_names[precision]);
+    figure ((g_get_monotonic_time () - started) / 1e3, "first_frame/%s/%s%sms", precision_names[precision],
+        label ? label : "", label ? "/" : "");
     return TRUE;
   }
   start = now ();

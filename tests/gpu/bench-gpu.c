@@ -22,6 +22,7 @@ DuBackendKind kind = DU_BACKEND_CUDA;
 double seconds = 1; /* that a measurement lasts, at least */
 gint64 started;
 DuModel *model;
+char *label;
 static const DuPrecision precisions[]
     = { DU_PRECISION_F32, DU_PRECISION_TF32, DU_PRECISION_BF16, DU_PRECISION_F16 };
 const char *const precision_names[] = { [DU_PRECISION_F32] = "f32",
@@ -503,6 +504,7 @@ main (int argc, char **argv)
         "NAME" },
     { "backend", 'b', 0, G_OPTION_ARG_STRING, &backend, "cuda, cpu or reference", "NAME" },
     { "weights", 'w', 0, G_OPTION_ARG_FILENAME, &weights, "a weights file, else random ones", "FILE" },
+    { "label", 'l', 0, G_OPTION_ARG_STRING, &label, "what the first frame finds, in its figure's name", "NAME" },
     { "base-width", 0, 0, G_OPTION_ARG_INT, &base_width, "random weights of a network this wide", "N" },
     { "quick", 'q', 0, G_OPTION_ARG_NONE, &quick, "the least work that visits everything", NULL },
     { NULL },

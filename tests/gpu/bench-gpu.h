@@ -11,6 +11,7 @@ extern double seconds; /* that a measurement lasts, at least; 0 = only to see th
 extern gint64 started; /* microseconds */
 extern DuModel *model;
 extern const char *const precision_names[];
+extern char *label; /* of what the first frame finds; NULL: none */
 
 void figure (double value, const char *format, ...) G_GNUC_PRINTF (2, 3);
 double now (void); /* seconds */

@@ -69,6 +69,8 @@ machine_path=${LD_LIBRARY_PATH:-}
 
 export DEBLURUNET_CUDA_MODULE="${DEBLURUNET_CUDA_MODULE:-$here/lib/libdeblurunet-cuda.so}"
 export G_TEST_SRCDIR="$here" OMP_WAIT_POLICY=passive
+# What is chosen while a sanitizer or another program slows the GPU is not for those after it, nor for this user.
+export DEBLURUNET_CUDA_PLANS=0 XDG_CACHE_HOME="$here/cache"
 
 # Ours alone: a python3 or an nvidia-smi with the bundle's libraries would not be the machine's.
 bundled () {
@@ -143,6 +145,11 @@ run_tests () {
     check tests "backend/$kind" bin/test-backend -p "/backend/cuda/$kind"
   done
   check tests network bin/test-network -p /network/pytorch/cuda
+  # Plans that one process chose give another one the same network.
+  rm -rf cache
+  for plans in chosen kept; do
+    check tests "network, plans $plans" env DEBLURUNET_CUDA_PLANS=1 bin/test-network -p /network/pytorch/cuda
+  done
   check tests curve bin/test-cuda-curve
   check tests device-frames bin/test-device-frames
   check tests kernels bin/test-kernels-on-device
@@ -172,16 +179,27 @@ run_sanitizer () {
   done
 }
 
+# figures NAME SECTION PRECISION [OPTION...]
 figures () {
-  measure bench "$1" env LD_LIBRARY_PATH="$path" bin/bench-gpu $quick --section "$2" --precision "$3" \
-    --weights "$here/deblurunet.safetensors"
+  name=$1 section=$2 precision=$3
+  shift 3
+  measure bench "$name" env LD_LIBRARY_PATH="$path" bin/bench-gpu $quick --section "$section" \
+    --precision "$precision" --weights "$here/deblurunet.safetensors" "$@"
+}
+
+# first_frame LABEL PLANS: the time from a program's start, with plans on disk or (0) without.
+first_frame () {
+  DEBLURUNET_CUDA_PLANS=$2
+  figures "first-frame, $1" first-frame f16 --label "$1"
+  DEBLURUNET_CUDA_PLANS=0
 }
 
 run_bench () {
-  # The second time what the driver and cuDNN keep on disk is there.
-  for time in first second; do
-    figures "first-frame, $time time" first-frame f16
-  done
+  # From the second time on what the driver and cuDNN keep on disk is there.
+  rm -rf cache
+  first_frame nothing_cached 1
+  first_frame without_cached_plans 0
+  first_frame with_cached_plans 1
   for section in precision forward sub-batches rows frames flow training curve; do
     for precision in f32 tf32 bf16 f16; do
       # Training in f16 needs loss scaling, which there is not.
