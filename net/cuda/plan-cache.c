@@ -26,7 +26,7 @@ enum
 struct _DuPlanCache
 {
   char *device;
-  char *path;
+  char *path; /* NULL: the disk is left alone */
   GHashTable *choices; /* key -> GVariant */
   GHashTable *fresh;   /* keys that the file lacks, in no order */
   GHashTable *dropped; /* keys that the file is to lose */
@@ -34,12 +34,6 @@ struct _DuPlanCache
 
 static GMutex lock;
 static GHashTable *caches; /* device -> DuPlanCache */
-
-static gboolean
-is_on (void)
-{
-  return g_strcmp0 (g_getenv (VARIABLE), "0") != 0;
-}
 
 static char *
 digest_of (gconstpointer data, gsize size)
@@ -94,7 +88,7 @@ read_entries (const DuPlanCache *cache)
 static void
 load (DuPlanCache *cache)
 {
-  g_autoptr (GVariant) entries = is_on () ? read_entries (cache) : NULL;
+  g_autoptr (GVariant) entries = cache->path ? read_entries (cache) : NULL;
   const gsize count = entries ? g_variant_n_children (entries) : 0;
 
   for (gsize i = 0; i < count; i++) {
@@ -249,7 +243,8 @@ cache_new (const char *device)
   DuPlanCache *cache = g_new0 (DuPlanCache, 1);
 
   cache->device = g_strdup (device);
-  cache->path = g_build_filename (g_get_user_cache_dir (), "deblurunet", name, NULL);
+  if (g_strcmp0 (g_getenv (VARIABLE), "0") != 0)
+    cache->path = g_build_filename (g_get_user_cache_dir (), "deblurunet", name, NULL);
   cache->choices
       = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify) g_variant_unref);
   cache->fresh = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
@@ -324,7 +319,7 @@ du_plan_cache_save (DuPlanCache *cache)
 {
   g_mutex_lock (&lock);
   if (g_hash_table_size (cache->fresh) || g_hash_table_size (cache->dropped)) {
-    if (is_on ())
+    if (cache->path)
       write_file (cache);
     /* Written or not: what did not work now will hardly work for the next row. */
     g_hash_table_remove_all (cache->fresh);
@@ -340,7 +335,7 @@ du_plan_cache_clear (DuPlanCache *cache)
   g_hash_table_remove_all (cache->choices);
   g_hash_table_remove_all (cache->fresh);
   g_hash_table_remove_all (cache->dropped);
-  if (is_on ())
+  if (cache->path)
     (void) g_unlink (cache->path);
   g_mutex_unlock (&lock);
 }

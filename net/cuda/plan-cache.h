@@ -2,8 +2,8 @@
  *
  * The files are $XDG_CACHE_HOME/deblurunet/plans-*, one for each device with its libraries. A file that cannot
  * be read, is damaged or is of something else counts as none; a folder that cannot be written costs what
- * choosing costs. DEBLURUNET_CUDA_PLANS=0 in the environment leaves the disk alone. All functions may be called
- * in any thread.
+ * choosing costs. DEBLURUNET_CUDA_PLANS=0 in the environment, read once a process, leaves the disk alone. All
+ * functions may be called in any thread.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_CUDA_PLAN_CACHE_H
@@ -23,7 +23,7 @@
 typedef struct _DuPlanCache DuPlanCache;
 
 /* The process's cache of a device; device: all that a choice depends on, beside the convolution. Never NULL,
- * never freed. The first call for a device reads its file. */
+ * never freed. The first call for a device reads its file, if it may. */
 DuPlanCache *du_plan_cache_get (const char *device);
 /* Under a key, all of a convolution that its choice depends on; g_variant_unref, or NULL. */
 GVariant *du_plan_cache_find (DuPlanCache *cache, const char *key);

@@ -324,6 +324,37 @@ test_damaged (void)
   g_assert_cmpuint (fake->reset (), ==, 0);
 }
 
+/* Plans that were written for other operations, those of another version say, are made of their engines instead. */
+static void
+test_other_operations (void)
+{
+  g_autoptr (GPtrArray) files = NULL;
+  g_autofree char *content = NULL, *seal = NULL;
+  gsize size, header, digits = 0, changed = 0;
+  FakeCounts counts;
+
+  begin ();
+  check_chooses (start (DU_PRECISION_F16, SIDE), TRUE);
+  content = read_file (&size);
+  files = list_files ();
+  header = strchr (content, '\n') + 1 - content;
+  for (gsize i = header; i < size; i++) {
+    digits = g_ascii_isdigit (content[i]) || (content[i] >= 'a' && content[i] <= 'f') ? digits + 1 : 0;
+    if (digits == 64) { /* the digest of some operations */
+      content[i] = content[i] == '0' ? '1' : '0';
+      changed++;
+    }
+  }
+  g_assert_cmpuint (changed, >, 0);
+  seal = g_compute_checksum_for_data (G_CHECKSUM_SHA256, (guchar *) content + header, size - header);
+  memcpy (content + header - 65, seal, 64);
+  g_assert_true (g_file_set_contents (files->pdata[0], content, size, NULL));
+  counts = start (DU_PRECISION_F16, SIDE);
+  g_assert_cmpuint (counts.heuristics + counts.timings, ==, 0);
+  g_assert_cmpuint (counts.compilations, >, 0);
+  g_assert_cmpuint (fake->reset (), ==, 0);
+}
+
 /* No folder: what is chosen serves this process. */
 static void
 test_no_folder (void)
@@ -404,6 +435,7 @@ main (int argc, char **argv)
     g_test_add_func ("/plans/changed", test_changed);
     g_test_add_func ("/plans/failures", test_failures);
     g_test_add_func ("/plans/damaged", test_damaged);
+    g_test_add_func ("/plans/other-operations", test_other_operations);
     g_test_add_func ("/plans/no-folder", test_no_folder);
     g_test_add_func ("/plans/processes", test_processes);
   }
