@@ -1,8 +1,8 @@
 /* The contract of a back end: one const table of functions. A row of the network's table (unet.h) is one
  * operation here. Every slot is filled by every back end unless its comment says what NULL means.
  *
- * All activations are NHWC, dense, in the context's activation type, save the network's picture, its
- * prediction and the target, which are float32. Parameters, gradients, moments and statistics are float32.
+ * All activations are NHWC, dense (but see joins), in the context's activation type, save the network's picture,
+ * its prediction and the target, which are float32. Parameters, gradients, moments and statistics are float32.
  *
  * Threads: all calls on a context come from the thread that opened it, where a slot does not say otherwise.
  * Errors: FALSE or NULL with a GError; outputs are then undefined, and nothing leaks.
@@ -67,6 +67,9 @@ typedef struct
   int channels_in;      /* of the first source */
   int channels_skip;    /* of the second source; 0 = none. HEAD: 3, the picture, read when residual */
   int channels_out;
+  /* Inference only. UP: behind channels_out each pixel of the output has room for channels_skip more, of the row
+   * which reads both. CONV: its first source is such an output, and the second one may be put there. See joins. */
+  gboolean joined;
 } DuOpShape;
 
 /* Parameters of a row: offsets (floats) into a buffer with the network's flat block, in PyTorch's layouts. */
@@ -172,6 +175,9 @@ typedef struct _DuBackend
   /* Waits until everything asked for is done; NULL where every call is complete on return. */
   gboolean (*synchronise) (DuContext *context, GError **error);
 
+  /* In inference an up-conv is to write where the next row wants both of its sources side by side, pixels of so many
+   * channels or a multiple of it; 0 = activations are dense, all of them. */
+  int joins;
   /* Samples of a batch that inference is to take through the rows of the first level at a time, where one sample
    * of such a row's output has so many bytes; 0 = all of them. For devices whose cache then still has what the row
    * before wrote, and for less memory. NULL as 0. */

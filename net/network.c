@@ -75,17 +75,39 @@ row_size (const DuConfig *config, int row, int height, int width)
   return (gsize) (height >> level) * (width >> level) * du_row_channels (config, row);
 }
 
+/* The row that reads an up-conv's output beside its skip; -1 for other rows. */
+static int
+joining_reader (int row)
+{
+  const int reader = last_reader (row);
+
+  return du_rows[row].kind == DU_ROW_UP && du_rows[reader].source == row && du_rows[reader].skip >= 0 ? reader : -1;
+}
+
+/* Elements of one sample of a row's output with room for what is to stand beside it. */
+static gsize
+joined_size (const DuConfig *config, int joins, int row, int height, int width)
+{
+  const int level = du_rows[row].level, reader = joins ? joining_reader (row) : -1;
+  int channels;
+
+  if (reader < 0)
+    return row_size (config, row, height, width);
+  channels = du_row_channels (config, row) + du_row_channels (config, du_rows[reader].skip);
+  return (gsize) (height >> level) * (width >> level) * ((channels + joins - 1) / joins * joins);
+}
+
 /* A row's output is needed from the row to its last reader; walking backwards, so is its gradient. Where the
  * first level is done for sub samples at a time, what stays within its run takes no more than they do, and
  * everything else that the run reads or writes is needed all along it. */
 static void
-row_spans (const DuConfig *config, int n, int sub, int height, int width, Span spans[DU_N_ROWS])
+row_spans (const DuConfig *config, int joins, int n, int sub, int height, int width, Span spans[DU_N_ROWS])
 {
   for (int row = 0; row < DU_N_ROWS; row++) {
     const gboolean is_part = sub < n && stays_within (row);
     const int last = last_reader (row);
 
-    spans[row] = (Span){ row, last, (is_part ? sub : n) * row_size (config, row, height, width) };
+    spans[row] = (Span){ row, last, (is_part ? sub : n) * joined_size (config, joins, row, height, width) };
     if (sub < n && !is_part)
       spans[row] = (Span){ run_start (row), run_end (last), spans[row].count };
     if (du_rows[row].kind == DU_ROW_HEAD)
@@ -226,6 +248,10 @@ prepare_row (const DuNetwork *network, int index, GError **error)
 {
   const DuRow *row = &du_rows[index];
   const DuConfig *config = &network->config;
+  const gboolean is_up = row->kind == DU_ROW_UP;
+  const int skip = is_up ? du_rows[joining_reader (index)].skip : row->skip;
+  const gboolean joined = network->mode == DU_MODE_INFERENCE && network->backend->joins
+                          && (is_up || (row->source >= 0 && joining_reader (row->source) == index));
   const DuOpShape shape = {
     .kind = row->kind,
     .mode = network->mode,
@@ -236,8 +262,9 @@ prepare_row (const DuNetwork *network, int index, GError **error)
     .height = network->height >> row->level,
     .width = network->width >> row->level,
     .channels_in = du_row_channels (config, row->source),
-    .channels_skip = du_row_channels (config, row->skip),
+    .channels_skip = is_up && !joined ? 0 : du_row_channels (config, skip),
     .channels_out = du_row_channels (config, index),
+    .joined = joined,
   };
 
   return network->backend->prepare (network->context, &shape, error);
@@ -281,7 +308,7 @@ network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int wi
   network->n_samples = (gsize) n * height * width * DU_PICTURE_CHANNELS;
   network->buffers = g_ptr_array_new ();
 
-  row_spans (&cache->config, n, network->sub, height, width, spans);
+  row_spans (&cache->config, training ? 0 : cache->backend->joins, n, network->sub, height, width, spans);
   for (int row = 0; row < DU_N_ROWS; row++)
     apart[row] = (Span){ 0, DU_N_ROWS, spans[row].count };
   ok = (network->picture = new_buffer (network, DU_TYPE_F32, network->n_samples, error))
@@ -304,39 +331,40 @@ network_new (const DuNetworkCache *cache, DuMode mode, int n, int height, int wi
   return network;
 }
 
-/* Elements that a row of so many samples has rewritten for a library: both sources side by side, an up-conv's output
- * and source. */
+/* Elements that a row has rewritten for a library for so many samples: sources side by side, an up-conv's output. */
 static gsize
-row_working (const DuConfig *config, int row, int n, int height, int width)
+row_copies (const DuConfig *config, int joins, int row, int n, int height, int width)
 {
   const DuRow *r = &du_rows[row];
   const gsize pixels = (gsize) n * (height >> r->level) * (width >> r->level);
 
-  if (r->kind == DU_ROW_CONV)
-    return pixels * (du_row_channels (config, r->source) + du_row_channels (config, r->skip));
   if (r->kind == DU_ROW_UP)
-    return n * row_size (config, row, height, width) + pixels / 4 * du_row_channels (config, r->source);
-  return 0;
+    return n * row_size (config, row, height, width);
+  return r->kind == DU_ROW_CONV && r->skip >= 0 && !(joins && joining_reader (r->source) == row)
+             ? pixels * (du_row_channels (config, r->source) + du_row_channels (config, r->skip))
+             : 0;
 }
 
 gboolean
-du_network_inference_memory (const DuConfig *config, DuType type, int n, int sub, int height, int width,
-    gsize *bytes, GError **error)
+du_network_inference_memory (const DuNetworkCache *cache, int n, int sub, int height, int width, gsize *bytes,
+    GError **error)
 {
-  const gsize of_type = type == DU_TYPE_F32 ? sizeof (float) : sizeof (guint16);
+  const gsize of_type = cache->type == DU_TYPE_F32 ? sizeof (float) : sizeof (guint16);
+  const DuConfig *config = &cache->config;
+  const int joins = cache->backend->joins;
   gsize working = 0;
   Span spans[DU_N_ROWS];
   int owners[DU_N_ROWS];
 
   if (!check_size (config, n, height, width, error))
     return FALSE;
-  row_spans (config, n, sub, height, width, spans);
+  row_spans (config, joins, n, sub, height, width, spans);
   share_buffers (spans, owners);
   *bytes = (gsize) 2 * n * height * width * DU_PICTURE_CHANNELS * sizeof (float);
   for (int row = 0; row < DU_N_ROWS; row++) {
     if (owners[row] == row)
       *bytes += spans[row].count * of_type;
-    working = MAX (working, row_working (config, row, is_first_level (row) ? sub : n, height, width));
+    working = MAX (working, row_copies (config, joins, row, is_first_level (row) ? sub : n, height, width));
   }
   *bytes += working * of_type;
   return TRUE;
@@ -354,7 +382,7 @@ is_within_budget (const DuNetworkCache *cache, int n, int rest, int height, int 
     gsize bytes;
 
     if (sizes[i]
-        && (!du_network_inference_memory (&cache->config, cache->type, sizes[i], sub, height, width, &bytes, NULL)
+        && (!du_network_inference_memory (cache, sizes[i], sub, height, width, &bytes, NULL)
             || !g_size_checked_add (&total, total, bytes)))
       return FALSE;
   }
@@ -389,7 +417,7 @@ du_network_training_memory (const DuConfig *config, DuType type, int n, int heig
 
   if (!check_size (config, n, height, width, error))
     return FALSE;
-  row_spans (config, n, n, height, width, spans);
+  row_spans (config, 0, n, n, height, width, spans);
   share_buffers (spans, owners);
   /* Picture, prediction and target; d loss / d prediction. */
   memory->gradients = (gsize) n * height * width * DU_PICTURE_CHANNELS * sizeof (float);
@@ -397,6 +425,7 @@ du_network_training_memory (const DuConfig *config, DuType type, int n, int heig
   memory->working = 0;
   for (int row = 0; row < DU_N_ROWS; row++) {
     const DuRow *r = &du_rows[row];
+    gsize pixels = (gsize) n * (height >> r->level) * (width >> r->level), sources = 0;
 
     memory->activations += spans[row].count * of_type;
     if (owners[row] == row)
@@ -406,7 +435,12 @@ du_network_training_memory (const DuConfig *config, DuType type, int n, int heig
       memory->activations += spans[row].count * of_type;
     if (r->kind == DU_ROW_POOL)
       memory->activations += spans[row].count;
-    memory->working = MAX (memory->working, row_working (config, row, n, height, width) * of_type);
+    /* Rewritten for a library: both sources side by side, an up-conv's output and source. */
+    if (r->kind == DU_ROW_CONV)
+      sources = pixels * (du_row_channels (config, r->source) + du_row_channels (config, r->skip));
+    else if (r->kind == DU_ROW_UP)
+      sources = spans[row].count + pixels / 4 * du_row_channels (config, r->source);
+    memory->working = MAX (memory->working, sources * of_type);
   }
   return TRUE;
 }

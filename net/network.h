@@ -53,11 +53,6 @@ gboolean du_network_backward (DuNetwork *network, DuBuffer *parameters, GError *
 gboolean du_network_training_memory (const DuConfig *config, DuType type, int n, int height, int width,
     DuTrainerMemory *memory, GError **error);
 
-/* Bytes of a network in inference that does the first level for sub samples at a time: its buffers, and what the row
- * that wants most has rewritten for a library. Weights and libraries' own workspaces come on top. */
-gboolean du_network_inference_memory (const DuConfig *config, DuType type, int n, int sub, int height, int width,
-    gsize *bytes, GError **error);
-
 /* The networks prepared on one context, by mode and size; the last used of each mode are kept. */
 typedef struct
 {
@@ -73,6 +68,10 @@ void du_network_cache_init (DuNetworkCache *cache, const DuBackend *backend, DuC
     const DuConfig *config, guint keep);
 /* Frees the networks; the context is not touched. Nothing happens on an all-zero cache. */
 void du_network_cache_clear (DuNetworkCache *cache);
+/* Bytes of a network in inference that does the first level for sub samples at a time: its buffers, and what the row
+ * that wants most has rewritten for a library. Weights and libraries' own workspaces come on top. */
+gboolean du_network_inference_memory (const DuNetworkCache *cache, int n, int sub, int height, int width, gsize *bytes,
+    GError **error);
 /* Tiles to do at a time, of so many of a frame, where nobody says: no more than the back end's batch and than fits into
  * its memory; and of the upper half of that, where there is one, a number that goes into tiles, so that one network
  * does all. Else the last pass is smaller, and there is memory for both networks. */

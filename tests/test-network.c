@@ -392,7 +392,7 @@ test_parts (void)
       g_assert_no_error (error);
       g_assert_cmpint (network->sub, ==, cases[c].sub);
       g_assert_cmpint (has_parts, ==, cases[c].sub < N);
-      g_assert_true (du_network_inference_memory (&config, DU_TYPE_F32, N, cases[c].sub, H, W, &bytes, &error));
+      g_assert_true (du_network_inference_memory (&networks, N, cases[c].sub, H, W, &bytes, &error));
       g_assert_cmpuint (bytes, >, counted.elements * sizeof (float));
       if (cases[c].sub == N)
         whole = counted.elements;
@@ -459,7 +459,7 @@ test_batch (void)
     backend.batch = cases[i].most;
     backend.memory = 0;
     if (cases[i].samples)
-      g_assert_true (du_network_inference_memory (&config, DU_TYPE_BF16, cases[i].samples, cases[i].samples, 64, 96,
+      g_assert_true (du_network_inference_memory (&cache, cases[i].samples, cases[i].samples, 64, 96,
           &backend.memory, NULL));
     g_test_message ("case %u", i);
     g_assert_cmpint (du_network_batch (&cache, cases[i].tiles, 64, 96), ==, cases[i].batch);

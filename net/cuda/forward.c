@@ -40,13 +40,13 @@ static gboolean
 forward_up (DuContext *context, DuOp *op, const DuForward *args, GError **error)
 {
   const DuKernelExtent extent = du_row_extent (context, op);
+  const int pitch = op->shape.joined ? du_cuda_padded (extent.channels + op->shape.channels_skip) : extent.channels;
   void *split = du_row_part (context, op->result_at);
 
   if (!du_product_run (op->product, du_row_source (context, op, -1, args->input, NULL), op->packed, split,
           FALSE, du_row_part (context, op->workspace_at), error))
     return FALSE;
-  du_kernel_shuffle (context->stream, &extent, split, op->padded_out, op->bias, args->output->data,
-      extent.channels);
+  du_kernel_shuffle (context->stream, &extent, split, op->padded_out, op->bias, args->output->data, pitch);
   return TRUE;
 }
 

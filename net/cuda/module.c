@@ -36,6 +36,7 @@ const DuBackend du_backend_cuda = {
   .pictures_free = du_cuda_pictures_free,
   .pictures_draw = du_cuda_pictures_draw,
   .synchronise = du_cuda_synchronise,
+  .joins = DU_CUDA_CHANNELS,
   .sub_batch = du_cuda_sub_batch,
   .batch = 12,
   /* For less than 2 GB with 1080p: beside it are the weights, two frames and what is kept of their tiles, the choice of

@@ -92,7 +92,7 @@ reserve_working_memory (DuContext *context, DuOp *op, GError **error)
   if (s->kind == DU_ROW_CONV || up) {
     /* In training the gradients of single sources pass here, too. */
     op->joined_at = at;
-    if (training || is_copied (op, -1))
+    if (training || (is_copied (op, -1) && (up || !s->joined)))
       at += du_cuda_aligned (op->pixels_in * MAX (op->padded_in, DU_CUDA_CHANNELS) * type);
     op->result_at = at;
     if (training || up || op->padded_out != s->channels_out)
@@ -272,7 +272,9 @@ du_row_source (DuContext *context, const DuOp *op, int source, const DuBuffer *i
   const int first = MAX (source, 0), behind = source < 0 ? op->sources : source + 1;
   const int pitch = source < 0 ? op->padded_in : du_cuda_padded (op->channels[source]);
   const gsize type = du_cuda_type_size (context->options.type);
-  char *to = du_row_part (context, op->joined_at);
+  const gboolean joined = op->shape.joined && op->sources > 1;
+  char *const all = joined ? input->data : du_row_part (context, op->joined_at);
+  char *to = all;
   int left = pitch;
 
   if (!is_copied (op, source))
@@ -287,8 +289,9 @@ du_row_source (DuContext *context, const DuOp *op, int source, const DuBuffer *i
 
     left -= op->channels[s];
     slice.zeros = s + 1 == behind ? left : 0;
-    du_kernel_slice (context->stream, &slice, buffers[s]->data, to);
+    if (s > 0 || !joined) /* the first is there */
+      du_kernel_slice (context->stream, &slice, buffers[s]->data, to);
     to += op->channels[s] * type;
   }
-  return du_row_part (context, op->joined_at);
+  return all;
 }

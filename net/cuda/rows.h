@@ -2,7 +2,8 @@
  *
  * Convolutions and products run on tensors whose channels are multiples of DU_CUDA_CHANNELS. Where a row's
  * are not, and where it has two sources or reads the picture, its sources are copied side by side, with zeros
- * behind them, into working memory; results likewise come back from there.
+ * behind them, into working memory; results likewise come back from there. In inference an up-conv writes where
+ * its reader wants both, and only the skip is copied.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_CUDA_ROWS_H

@@ -5,6 +5,7 @@
  * next one (Williams et al. 2009, "Roofline").
  *
  * bench-roofline [--tensor TFLOPS] [--memory TBPS] [--bandwidth TBPS] [--cache MB] [--gap US] [--batch N]
+ *     [--apart]
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network.h"
@@ -173,7 +174,8 @@ prepare (DuContext *context, const DuOpShape *shape, GError **error)
   op->shape = *shape;
   if (shape->kind == DU_ROW_CONV || is_up) {
     op->weights = reserve ((is_up ? 4 : 9) * in * padded (shape->channels_out) * element_size (type));
-    op->result = shape->picture || (!is_up && shape->channels_skip) ? pixels * in * element_size (type) : 0;
+    op->result = shape->picture || (!is_up && shape->channels_skip && !shape->joined) ? pixels * in * element_size (type)
+                                                                                      : 0;
     op->scratch = op->result + (is_up ? 4 * pixels * padded (shape->channels_out) * element_size (type) : 0);
     scratch_size = MAX (scratch_size, op->scratch);
   }
@@ -258,9 +260,16 @@ forward (DuContext *context, DuOp *op, const DuForward *args, GError **error)
   (void) context;
   (void) error;
   if (s->kind == DU_ROW_CONV) {
+    const Stream joined = of_buffer (args->input, pixels * in, TRUE);
     Stream source = input;
 
-    if (s->picture || skip) {
+    if (s->joined) {
+      source.size = joined.size;
+      kernel (op, 0,
+          (Stream[]){ of_buffer (args->skip, pixels * skip, FALSE),
+              { joined.at, joined.size, TRUE, FALSE, (double) skip / in } },
+          2);
+    } else if (s->picture || skip) {
       const double share = s->picture ? 1 : (double) s->channels_in / in;
 
       kernel (op, 0, (Stream[]){ input, of_scratch (0, op->result, TRUE, share) }, 2);
@@ -272,11 +281,13 @@ forward (DuContext *context, DuOp *op, const DuForward *args, GError **error)
     }
     kernel (op, 2 * 9 * pixels * in * padded (s->channels_out), (Stream[]){ source, weights, output }, 3);
   } else if (s->kind == DU_ROW_UP) {
-    const gsize split = op->scratch - op->result;
+    const gsize split = op->scratch - op->result, pitch = padded (s->channels_out + s->channels_skip);
+    const Stream full = { output.at, pixels * pitch * args->output->element, TRUE, FALSE,
+      s->joined ? (double) s->channels_out / pitch : 1 };
 
     kernel (op, 2 * pixels * in * padded (s->channels_out),
         (Stream[]){ input, weights, of_scratch (op->result, split, TRUE, 1) }, 3);
-    kernel (op, 0, (Stream[]){ of_scratch (op->result, split, FALSE, 1), output }, 2);
+    kernel (op, 0, (Stream[]){ of_scratch (op->result, split, FALSE, 1), s->joined ? full : output }, 2);
   } else if (s->kind == DU_ROW_POOL) {
     kernel (op, 0, (Stream[]){ input, output }, 2);
   } else if (args->skip) {
@@ -296,13 +307,14 @@ choose (const DuContext *context, gsize bytes)
   return sub_batch;
 }
 
-static const DuBackend backend = { .name = "roofline",
+static DuBackend backend = { .name = "roofline",
   .buffer_new = buffer_new,
   .buffer_free = buffer_free,
   .buffer_part = buffer_part,
   .prepare = prepare,
   .op_free = op_free,
   .forward = forward,
+  .joins = 8,
   .sub_batch = choose };
 
 /* ---- figures --------------------------------------------------------------------------------------------------- */
@@ -358,12 +370,15 @@ int
 main (int argc, char **argv)
 {
   static int batch = 8;
+  static gboolean apart;
   static const GOptionEntry entries[] = {
     { "tensor", 0, 0, G_OPTION_ARG_DOUBLE, &tensor, "TFLOP/s of convolutions", "T" },
     { "memory", 0, 0, G_OPTION_ARG_DOUBLE, &memory, "TB/s of the memory", "T" },
     { "bandwidth", 0, 0, G_OPTION_ARG_DOUBLE, &bandwidth, "TB/s of the cache", "T" },
     { "cache", 0, 0, G_OPTION_ARG_DOUBLE, &cache_mb, "MB of the cache", "M" },
     { "gap", 0, 0, G_OPTION_ARG_DOUBLE, &gap, "microseconds from kernel to kernel, with the ends of their waves", "U" },
+    { "apart", 0, 0, G_OPTION_ARG_NONE, &apart, "up-convs write dense, and what they wrote is copied beside the skip",
+        NULL },
     { "batch", 0, 0, G_OPTION_ARG_INT, &batch, "tiles of the table of rows", "N" },
     { NULL },
   };
@@ -378,6 +393,7 @@ main (int argc, char **argv)
     return 2;
   }
   type = DU_TYPE_F16;
+  backend.joins = apart ? 0 : backend.joins;
   printf ("f16, %g TFLOP/s, memory %g TB/s, cache of %g MB at %g TB/s, %g us between kernels\n", tensor, memory,
       cache_mb, bandwidth, gap);
   printf ("\n%d tiles, the first level whole; used: read and written, moved: at the memory\n", batch);

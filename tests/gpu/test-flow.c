@@ -325,6 +325,7 @@ test_sub_batches (void)
   g_setenv ("DEBLURUNET_CUDA_SUB_BATCH", "1", TRUE);
   fake->set_order (FAKE_RANDOM);
   session = open_session ();
+  g_unsetenv ("DEBLURUNET_CUDA_SUB_BATCH");
   for (int round = 0; round < 2; round++) {
     fake->count (&before);
     for (int i = 0; i < N_FRAMES; i++) {
@@ -337,10 +338,57 @@ test_sub_batches (void)
   g_assert_cmpuint (after.waits - before.waits, ==, N_FRAMES);
   g_assert_cmpuint (after.allocations - before.allocations, ==, 0);
   g_assert_cmpuint (after.replays - before.replays, ==, N_FRAMES);
-  g_unsetenv ("DEBLURUNET_CUDA_SUB_BATCH");
   for (int i = 0; i < N_FRAMES; i++)
     case_clear (&cases[i]);
   fake->set_order (FAKE_LATE);
+}
+
+/* Networks of widths that libraries want padded, and of one that they do not, against the reference: sources side by
+ * side, the first level whole and in parts. */
+static void
+test_widths (void)
+{
+  enum
+  {
+    N = 2,
+    H = 16,
+    W = 32,
+    COUNT = N * H * W * 3,
+  };
+  static const int widths[] = { 1, 3, 4, 5, 8 };
+  static const char *const subs[] = { "0", "1" };
+  float input[COUNT], expected[COUNT], output[COUNT];
+
+  for (int i = 0; i < COUNT; i++)
+    input[i] = ((guint32) i * 2654435761u >> 24) / 255.f;
+  for (guint w = 0; w < G_N_ELEMENTS (widths); w++) {
+    DuConfig config = { widths[w], 0x1ff, DU_HEAD_SIGMOID };
+    g_autofree float *parameters = random_parameters (&config, 5);
+    DuModel *network = du_model_new (&config, parameters, NULL, NULL);
+    DuSessionOptions options;
+    g_autoptr (DuSession) reference = NULL;
+
+    du_session_options_init (&options);
+    options.precision = DU_PRECISION_F32;
+    options.backend = DU_BACKEND_REFERENCE;
+    reference = du_session_open (network, &options, NULL);
+    g_assert_true (du_session_forward (reference, N, H, W, input, expected, NULL));
+    g_clear_pointer (&reference, du_session_unref);
+    options.backend = DU_BACKEND_CUDA;
+    for (guint s = 0; s < G_N_ELEMENTS (subs); s++) {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (DuSession) session = NULL;
+      g_autofree char *name = g_strdup_printf ("width %d, sub-batches of %s", widths[w], subs[s]);
+
+      g_setenv ("DEBLURUNET_CUDA_SUB_BATCH", subs[s], TRUE);
+      session = du_session_open (network, &options, &error);
+      g_unsetenv ("DEBLURUNET_CUDA_SUB_BATCH");
+      g_assert_no_error (error);
+      g_assert_true (du_session_forward (session, N, H, W, input, output, &error));
+      assert_close (name, output, expected, COUNT, 1e-5);
+    }
+    du_model_unref (network);
+  }
 }
 
 /* ---- graphs -------------------------------------------------------------------------------------------------- */
@@ -488,6 +536,7 @@ main (int argc, char **argv)
   g_test_add_func ("/flow/threads", test_threads);
   g_test_add_func ("/flow/steady", test_steady);
   g_test_add_func ("/flow/sub-batches", test_sub_batches);
+  g_test_add_func ("/flow/widths", test_widths);
   g_test_add_func ("/flow/eviction", test_eviction);
   g_test_add_func ("/flow/without-graphs", test_without);
   g_test_add_func ("/flow/faults", test_faults);

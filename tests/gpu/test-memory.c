@@ -84,7 +84,7 @@ measure (DuPrecision precision, int overlap, int batch, const char *sub, gsize *
     *trial = MAX (*trial, (gsize) network->sub * DU_TILE_HEIGHT * DU_TILE_WIDTH * 3 * config.base_width * sizeof (float));
     *trial = MAX (*trial, (gsize) n * DU_TILE_HEIGHT * DU_TILE_WIDTH / 4 * 6 * config.base_width * sizeof (float));
     if (!i) {
-      g_assert_true (du_network_inference_memory (&config, engine.networks.type, n, network->sub, DU_TILE_HEIGHT,
+      g_assert_true (du_network_inference_memory (&engine.networks, n, network->sub, DU_TILE_HEIGHT,
           DU_TILE_WIDTH, &estimate, &error));
       used = fake->memory ();
       /* Weights, in what they are computed in, and alignment come on top. */
