@@ -21,7 +21,7 @@
  * The network is one of the published form, trained with `deblurunet-train`, whose weights files the
  * #GstDeblurunet:weights property takes.
  *
- * It is slow on a CPU: 1.7 seconds for a 1080p frame on two cores with bfloat16. Give `sync=false` to
+ * It is slow on a CPU: 1.6 seconds for a 1080p frame on two cores with bfloat16. Give `sync=false` to
  * the sink when a file is watched, or write to a file.
  *
  * Frames that come too late to be shown (by QOS events from a sink that keeps time) are handed on as they are,
