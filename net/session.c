@@ -4,6 +4,8 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "frame-worker.h"
 
+#include <fenv.h>
+
 enum
 {
   /* Sizes that stay prepared, each with its own packed weights and activations. Frames in balanced tiles have one
@@ -145,6 +147,9 @@ work (gpointer data)
   Work work = { .frames = NULL };
   Job *job;
 
+  /* A thread begins with its maker's rounding and its treatment of denormals, and hands them on to OpenMP's. Those
+   * of whoever came first are not for all users of the session. */
+  fesetenv (FE_DFL_ENV);
   session->backend = du_backend_open (options->backend, options->precision, options->threads, options->device,
       options->cuda_context, FALSE, &session->context, &session->type, &session->note, &start->opened.error);
   if (session->backend)
@@ -193,25 +198,28 @@ session_free (DuSession *session)
 }
 
 static DuSession *
-session_new (DuModel *model, const DuSessionOptions *options, GError **error)
+session_new (DuModel *model, const DuSessionOptions *options)
 {
   DuSession *session = g_new0 (DuSession, 1);
-  Start start = { .session = session };
-  g_autoptr (GError) no_thread = NULL;
-  gboolean ok;
 
   session->model = du_model_ref (model);
   session->options = *options;
   session->jobs = g_async_queue_new ();
   g_mutex_init (&session->lock);
   g_cond_init (&session->done);
+  return session;
+}
+
+static gboolean
+session_start (DuSession *session, GError **error)
+{
+  Start start = { .session = session };
+  g_autoptr (GError) no_thread = NULL;
+
   session->worker = g_thread_try_new ("deblurunet", work, &start, &no_thread);
   if (no_thread)
     g_set_error (error, DU_ERROR, DU_ERROR_MEMORY, "no thread for the network: %s", no_thread->message);
-  ok = session->worker != NULL && wait_for (session, &start.opened, error);
-  if (!ok)
-    g_clear_pointer (&session, session_free);
-  return session;
+  return session->worker != NULL && wait_for (session, &start.opened, error);
 }
 
 /* Whether two sessions of one model are one: they were asked for the same, or got the same. */
@@ -255,16 +263,20 @@ du_session_open (DuModel *model, const DuSessionOptions *options, GError **error
     sessions = g_ptr_array_new ();
   session = find_session (&wanted, same_request);
   found = session != NULL;
-  if (!session && (opened = session_new (model, &wanted.options, error))) {
-    session = find_session (opened, same_result);
-    if (!session) {
-      session = g_steal_pointer (&opened);
-      g_ptr_array_add (sessions, session);
+  if (!session) {
+    opened = session_new (model, &wanted.options);
+    if (session_start (opened, error)) {
+      session = find_session (opened, same_result);
+      if (!session) {
+        session = g_steal_pointer (&opened);
+        g_ptr_array_add (sessions, session);
+      }
     }
   }
   if (session)
     session->references++;
   g_mutex_unlock (&sessions_lock);
+  /* Without the lock: what releases may come back here. */
   if (found)
     release_owner (options);
   if (opened)

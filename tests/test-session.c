@@ -5,6 +5,7 @@
 
 #include "fixtures.h"
 
+#include <fenv.h>
 #include <malloc.h>
 
 enum
@@ -131,6 +132,58 @@ test_errors (void)
   g_assert_false (du_session_forward (session, 0, HEIGHT, WIDTH, input, input, NULL));
   /* An error is not the end of a session. */
   output = forward (session, 1, HEIGHT, WIDTH, input);
+}
+
+static void
+open_another (gpointer owner)
+{
+  g_autoptr (DuModel) model = new_model (1, 2);
+  g_autoptr (DuSession) session = open_session (model, DU_BACKEND_REFERENCE, DU_PRECISION_AUTO, 1);
+
+  g_assert_nonnull (session);
+  ++*(int *) owner;
+}
+
+/* What releases the owner of a context may call the library, whether a session came of it or not. */
+static void
+test_release (void)
+{
+  int released = 0;
+  g_autoptr (DuModel) model = new_model (1, 1);
+  DuSessionOptions options = { DU_BACKEND_REFERENCE, DU_PRECISION_F32, 1, -1, .cuda_owner = &released,
+    .cuda_release = open_another };
+  DuSession *first = du_session_open (model, &options, NULL), *second = du_session_open (model, &options, NULL);
+
+  g_assert_true (first && first == second);
+  g_assert_cmpint (released, ==, 1);
+  du_session_unref (first);
+  du_session_unref (second);
+  g_assert_cmpint (released, ==, 2);
+  options.precision = DU_PRECISION_F16;
+  g_assert_null (du_session_open (model, &options, NULL));
+  g_assert_cmpint (released, ==, 3);
+}
+
+/* A session computes alike whatever the floating-point environment of the thread that opens it. */
+static void
+test_environment (gconstpointer data)
+{
+  g_autofree float *input = random_values (1, N_SAMPLES);
+  float *outputs[2];
+
+  for (int upward = 0; upward < 2; upward++) {
+    g_autoptr (DuModel) model = new_model (3, 1);
+    g_autoptr (DuSession) session = NULL;
+
+    if (upward)
+      g_assert_cmpint (fesetround (FE_UPWARD), ==, 0);
+    session = open_session (model, GPOINTER_TO_INT (data), DU_PRECISION_F32, 2);
+    fesetround (FE_TONEAREST);
+    outputs[upward] = forward (session, 1, HEIGHT, WIDTH, input);
+  }
+  g_assert_cmpmem (outputs[0], N_SAMPLES * sizeof (float), outputs[1], N_SAMPLES * sizeof (float));
+  g_free (outputs[0]);
+  g_free (outputs[1]);
 }
 
 /* A batch gives what its pictures give alone, whatever stood in the buffers; input may be output. */
@@ -355,6 +408,7 @@ main (int argc, char **argv)
     GTestDataFunc function;
   } cases[] = {
     { "batch", test_batch },
+    { "environment", test_environment },
     { "threads", test_threads },
     { "no-growth", test_no_growth },
     { "as-trained", test_as_trained },
@@ -367,6 +421,7 @@ main (int argc, char **argv)
   g_test_add_func ("/session/sharing", test_sharing);
   g_test_add_func ("/session/model-lifetime", test_model_lifetime);
   g_test_add_func ("/session/errors", test_errors);
+  g_test_add_func ("/session/release", test_release);
   g_test_add_func ("/session/open-threads", test_open_threads);
   g_test_add_func ("/session/whole", test_whole);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
