@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "network.h"
 
+#include <float.h>
 #include <math.h>
 
 enum
@@ -75,7 +76,8 @@ check_options (const DuTrainerOptions *options, GError **error)
   return check_range ("loss_epsilon", options->loss_epsilon, 0, INFINITY, error)
          && check_range ("beta1", options->beta1, 0, 1, error)
          && check_range ("beta2", options->beta2, 0, 1, error)
-         && check_range ("epsilon", options->epsilon, 0, INFINITY, error)
+         /* A parameter that never had a gradient is divided by no more than this. */
+         && check_range ("epsilon", options->epsilon, FLT_MIN, INFINITY, error)
          && check_range ("clip_norm", options->clip_norm, 0, INFINITY, error)
          && check_range ("bn_momentum", options->bn_momentum, 0, 1, error)
          && check_range ("ema_decay", options->ema_decay, 0, 1, error);
@@ -439,9 +441,10 @@ bn_add (DuTrainer *trainer, const Batch *of, GError **error)
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "no recomputation of running statistics was begun");
     return FALSE;
   }
-  trainer->bn_batches++;
-  if (!trainer->statistics)
+  if (!trainer->statistics) {
+    trainer->bn_batches++;
     return TRUE;
+  }
   network = ready_network (trainer, DU_MODE_TRAINING, trainer->bn_ema, of, FALSE, error);
   if (!network || !du_network_forward (network, trainer->statistics, error)
       || !trainer->backend->download (trainer->context, trainer->statistics, 0, batch, trainer->n_statistics,
@@ -450,13 +453,13 @@ bn_add (DuTrainer *trainer, const Batch *of, GError **error)
   for (gsize i = 0; i < trainer->n_statistics; i++)
     finite = finite && isfinite (batch[i]);
   if (!finite) {
-    trainer->bn_batches--;
     g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
         "the statistics of a batch are not finite: look for NaN in the pictures or in the weights");
     return FALSE;
   }
   for (gsize i = 0; i < trainer->n_statistics; i++)
     trainer->bn_sums[i] += batch[i];
+  trainer->bn_batches++;
   return TRUE;
 }
 

@@ -375,6 +375,8 @@ test_precise_bn (gconstpointer data)
 
       g_assert_true (du_trainer_bn_add (bench.trainer, N, HEIGHT, WIDTH, input, &error));
       g_assert_no_error (error);
+      /* What was refused does not count. */
+      g_assert_false (du_trainer_bn_add (bench.trainer, N, HEIGHT - 1, WIDTH, input, NULL));
     }
     g_assert_true (du_trainer_bn_end (bench.trainer, &error));
     g_assert_no_error (error);
@@ -488,6 +490,7 @@ test_errors (void)
     { G_STRUCT_OFFSET (DuTrainerOptions, beta1), 1 },
     { G_STRUCT_OFFSET (DuTrainerOptions, beta2), NAN },
     { G_STRUCT_OFFSET (DuTrainerOptions, epsilon), INFINITY },
+    { G_STRUCT_OFFSET (DuTrainerOptions, epsilon), 0 }, /* 0 / 0 where no gradient has been */
     { G_STRUCT_OFFSET (DuTrainerOptions, clip_norm), -1 },
     { G_STRUCT_OFFSET (DuTrainerOptions, bn_momentum), 1 },
     { G_STRUCT_OFFSET (DuTrainerOptions, ema_decay), 1.5 },
