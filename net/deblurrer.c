@@ -286,6 +286,14 @@ du_deblurrer_process (DuDeblurrer *deblurrer, const DuFrame *in, DuFrame *out, d
   if (!du_frame_check (&deblurrer->kind, in, "input", error)
       || !du_frame_check (&deblurrer->kind, out, "output", error))
     return FALSE;
+  for (int plane = 0; plane < deblurrer->kind.layout->planes; plane++)
+    if (in->data[plane] == out->data[plane]) {
+      g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT,
+          "plane %d of the input frame is the output frame's too: neighbouring tiles read what would be written; "
+          "give the output memory of its own",
+          plane);
+      return FALSE;
+    }
   if (on_device && !has_frames) {
     g_set_error (error, DU_ERROR, DU_ERROR_UNAVAILABLE,
         "a frame in CUDA memory needs the back end cuda, and %s is what works here: bring the frame into the "

@@ -498,6 +498,15 @@ test_arguments (void)
     g_assert_error (error, DU_ERROR, DU_ERROR_ARGUMENT);
     g_clear_error (&error);
   }
+  for (int plane = 0; plane < 3; plane++) {
+    DuFrame in_place = pair.out.frame;
+
+    in_place.data[plane] = pair.in.frame.data[plane];
+    in_place.stride[plane] = pair.in.frame.stride[plane];
+    g_assert_false (du_deblurrer_process (deblurrer, &pair.in.frame, &in_place, plane / 2., &error));
+    g_assert_error (error, DU_ERROR, DU_ERROR_ARGUMENT);
+    g_clear_error (&error);
+  }
   pair.out.frame.data[2] = NULL;
   g_assert_false (du_deblurrer_process (deblurrer, &pair.in.frame, &pair.out.frame, 1, &error));
   g_assert_error (error, DU_ERROR, DU_ERROR_ARGUMENT);
