@@ -4,7 +4,15 @@
  * ((n * height + y) * width + x) * 3 + c. Functions that can fail return FALSE or NULL and set
  * a GError of the domain DU_ERROR, whose message is a sentence for the user: it names the file or
  * the value, the reason, and what to do. On failure nothing is allocated and outputs are untouched
- * unless a function says otherwise. No function prints, exits or aborts.
+ * unless a function says otherwise. No function prints, exits or aborts; but GLib does where it cannot have a few
+ * bytes, and OpenMP's runtime where it cannot make its threads. Pointers may be NULL where a function says so, and those
+ * given to functions that free or unref. Structs named options, config and info are read during the call only. Configs given to du_config_ functions other than du_config_check() are such as it takes.
+ *
+ * Objects live in one process: a child that fork() made without exec() may not use those of its parent, whose threads
+ * it has not got.
+ *
+ * Until version 1.0 structs may grow and enumerations have new values with any minor version (0.1, 0.2), and a program
+ * is to be compiled anew then; the init functions give new fields the values that mean what was before.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DEBLURUNET_H
@@ -79,6 +87,7 @@ DU_API gboolean du_config_check (const DuConfig *config, GError **error);
 /* "enc0,enc2,mid,dec2,dec0", "none" or "" <-> bit set. The string is the caller's, g_free. */
 DU_API char *du_bn_to_string (guint bn);
 DU_API gboolean du_bn_parse (const char *text, guint *bn, GError **error);
+/* NULL for a value that is none. */
 DU_API const char *du_head_name (DuHead head);
 DU_API gboolean du_head_parse (const char *text, DuHead *head, GError **error);
 
@@ -94,6 +103,7 @@ typedef struct
 } DuLayer;
 
 DU_API guint du_config_n_layers (const DuConfig *config);
+/* All zero for an index that is not below du_config_n_layers(). */
 DU_API void du_config_layer (const DuConfig *config, guint index, int height, int width, DuLayer *layer);
 /* Parameters, running statistics included, and of them those that training changes by gradient. */
 DU_API gsize du_config_n_parameters (const DuConfig *config);
@@ -113,6 +123,7 @@ typedef struct
 } DuTensorInfo;
 
 DU_API guint du_config_n_tensors (const DuConfig *config);
+/* All zero for an index that is not below du_config_n_tensors(). */
 DU_API void du_config_tensor (const DuConfig *config, guint index, DuTensorInfo *tensor);
 /* Fills a block of du_config_n_parameters() floats to start training from: Glorot-uniform weights
  * (Glorot & Bengio 2010, eq. 16), zero biases, BN scale 1, shift 0, running mean 0, variance 1; a
@@ -240,6 +251,7 @@ typedef enum
   DU_N_FORMATS,
 } DuFormat;
 
+/* NULL for a value that is none. */
 DU_API const char *du_format_name (DuFormat format);
 /* DU_N_FORMATS for a name that is not one of ours. */
 DU_API DuFormat du_format_from_name (const char *name);
@@ -253,7 +265,7 @@ typedef enum
 typedef struct
 {
   DuFormat format;
-  int width, height; /* pixels, at least 1 */
+  int width, height; /* pixels, 1..32767 */
   DuMatrix matrix;
   gboolean full_range; /* 0..255 instead of 16..235 (16..240 for chroma), in 8-bit terms */
   /* Chroma siting (H.273 ChromaLocType): TRUE = between two luma samples, FALSE = on the first. MPEG-2's
@@ -307,6 +319,7 @@ typedef struct
 typedef struct _DuDeblurrer DuDeblurrer;
 
 DU_API void du_deblurrer_options_init (DuDeblurrerOptions *options);
+/* For frames of one kind. A reference to the session is taken. DU_ERROR_ARGUMENT names what is out of range. */
 DU_API DuDeblurrer *du_deblurrer_new (DuSession *session, const DuFrameInfo *info,
     const DuDeblurrerOptions *options, GError **error);
 DU_API void du_deblurrer_free (DuDeblurrer *deblurrer);
@@ -317,8 +330,8 @@ DU_API void du_deblurrer_set_session (DuDeblurrer *deblurrer, DuSession *session
  * DU_ERROR_CANCELLED. To stay where it is as long as it is set here. */
 DU_API void du_deblurrer_set_cancel (DuDeblurrer *deblurrer, const int *cancel);
 /* out = in + strength * (network (in) - in), in the source's own format; strength in [0,1], and 0 copies
- * every sample bit for bit. Alpha and padding samples are copied. in and out do not overlap. On error
- * out's content is undefined.
+ * every sample bit for bit. Alpha and padding samples are copied. in and out do not overlap; a plane that is the
+ * same one in both is refused. On error out's content is undefined.
  * Each of in and out may be in either memory. Frames in CUDA memory do not cross the bus; they are not waited
  * for: what writes in and what reads out is to be done before the call. out is ready on return. Where the
  * session's back end is not CUDA they are refused (DU_ERROR_UNAVAILABLE). */
@@ -339,15 +352,17 @@ typedef enum
   DU_LOSS_LOG_MSE,     /* mean over the samples n of log (MSE_n + epsilon) */
 } DuLoss;
 
+/* NULL for a value that is none. */
 DU_API const char *du_loss_name (DuLoss loss);
 DU_API gboolean du_loss_parse (const char *text, DuLoss *loss, GError **error);
 /* Value of a loss between two arrays [n, height, width, channels] in [0,1]; gradient (d value /
  * d prediction) is written where not NULL. SSIM needs height and width of at least 11. epsilon is read by
- * the last two. The value is summed in double. */
+ * the last two. The value is summed in double. NaN, and no gradient, for a loss that is none, for pictures too small
+ * for SSIM, and where memory is short. */
 DU_API double du_loss (DuLoss loss, double epsilon, int n, int height, int width, int channels,
     const float *prediction, const float *target, float *gradient);
 /* Mean SSIM of one picture pair as tf.image.ssim defines it: valid windows only, mean over windows and
- * channels, max_val 1. NaN for a picture smaller than 11x11. */
+ * channels, max_val 1. NaN for a picture smaller than 11x11, and where memory is short. */
 DU_API double du_ssim (int height, int width, int channels, const float *a, const float *b);
 
 typedef struct
@@ -358,7 +373,7 @@ typedef struct
   int threads, device;   /* as in DuSessionOptions */
   DuLoss loss;
   double loss_epsilon;   /* Charbonnier 1e-3, log-MSE 1e-4 */
-  double beta1, beta2, epsilon; /* Adam (Kingma & Ba 2015, algorithm 1): 0.9, 0.999, 1e-7 (Keras's) */
+  double beta1, beta2, epsilon; /* Adam (Kingma & Ba 2015, algorithm 1): 0.9, 0.999, 1e-7 (Keras's), above 0 */
   double clip_norm;      /* largest global gradient norm, 0 = no clipping */
   double bn_momentum;    /* running = momentum * running + (1 - momentum) * batch; Keras's 0.99 */
   double ema_decay;      /* average of the parameters over steps: ema = d * ema + (1 - d) * p; 0 = none */
@@ -416,6 +431,7 @@ DU_API gboolean du_trainer_predict (DuTrainer *trainer, gboolean ema, int n, int
  * then add batches, then end, which writes the mean over the batches into the running statistics of the
  * current parameters (ema FALSE) or of their average. Steps in between are not allowed. */
 DU_API gboolean du_trainer_bn_begin (DuTrainer *trainer, gboolean ema, GError **error);
+/* A batch that is refused does not count. */
 DU_API gboolean du_trainer_bn_add (DuTrainer *trainer, int n, int height, int width, const float *input,
     GError **error);
 DU_API gboolean du_trainer_bn_end (DuTrainer *trainer, GError **error);

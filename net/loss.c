@@ -15,7 +15,7 @@ static const char *const loss_names[] = { "mse", "mae", "ssim", "charbonnier", "
 const char *
 du_loss_name (DuLoss loss)
 {
-  return loss_names[loss];
+  return (guint) loss < G_N_ELEMENTS (loss_names) ? loss_names[loss] : NULL;
 }
 
 gboolean
@@ -223,10 +223,11 @@ ssim_gradient_row (const Ssim *ssim, int y, const float *a, const float *b, doub
   /* rows: SLOPES rows of windows with a margin of zeros on both sides */
   memset (rows, 0, SLOPES * (row + margin) * sizeof *rows);
   for (int k = 0; k < WINDOW; k++) {
-    const double *slopes = ssim->slopes + (gsize) (y - k) * SLOPES * windows;
+    const double *slopes;
 
     if (y - k < 0 || y - k >= n_rows)
       continue;
+    slopes = ssim->slopes + (gsize) (y - k) * SLOPES * windows;
     for (int s = 0; s < SLOPES; s++)
       for (gsize i = 0; i < windows; i++)
         rows[s * (row + margin) + margin + i] += ssim->window[k] * slopes[s * windows + i];
@@ -290,6 +291,10 @@ du_loss_compute (int threads, DuLoss loss, double epsilon, int n, int height, in
   gsize sample = (gsize) height * width * channels;
   double total = 0;
 
+  if (!du_loss_name (loss)) {
+    g_set_error (error, DU_ERROR, DU_ERROR_ARGUMENT, "loss %d is unknown", loss);
+    return FALSE;
+  }
   if (loss == DU_LOSS_SSIM) {
     Ssim ssim;
 

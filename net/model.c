@@ -124,6 +124,8 @@ du_model_unref (DuModel *model)
 {
   gboolean last;
 
+  if (!model)
+    return;
   /* Under the lock, so that nobody finds a model in the table between its last reference and its end. */
   g_mutex_lock (&models_lock);
   last = g_atomic_int_dec_and_test (&model->references);

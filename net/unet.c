@@ -144,7 +144,7 @@ du_bn_parse (const char *text, guint *bn, GError **error)
 const char *
 du_head_name (DuHead head)
 {
-  return head_names[head];
+  return (guint) head < G_N_ELEMENTS (head_names) ? head_names[head] : NULL;
 }
 
 gboolean
@@ -314,6 +314,7 @@ du_config_tensor (const DuConfig *config, guint index, DuTensorInfo *tensor)
 {
   TensorSearch search = { .wanted = index, .tensor = tensor };
 
+  *tensor = (DuTensorInfo){ .rank = 0 };
   visit_tensors (config, find_tensor, &search);
 }
 
@@ -372,10 +373,14 @@ source_name (int row)
 void
 du_config_layer (const DuConfig *config, guint index, int height, int width, DuLayer *layer)
 {
-  const DuRow *row = &du_rows[index];
+  const DuRow *row = &du_rows[MIN (index, DU_N_ROWS - 1)];
   RowSearch search = { .row = (int) index };
-  gboolean bn = du_row_has_bn (config, index);
+  gboolean bn;
 
+  *layer = (DuLayer){ NULL };
+  if (index >= DU_N_ROWS)
+    return;
+  bn = du_row_has_bn (config, index);
   visit_tensors (config, find_row, &search);
   *layer = (DuLayer){
     .name = row->name,

@@ -28,6 +28,12 @@ test_names (void)
   g_assert_false (du_loss_parse ("MSE ", &loss, &error));
   g_assert_error (error, DU_ERROR, DU_ERROR_ARGUMENT);
   g_assert_nonnull (strstr (error->message, "'MSE '"));
+  for (int bad = -1; bad <= (int) G_N_ELEMENTS (losses); bad += 1 + (int) G_N_ELEMENTS (losses)) {
+    const float value = 0;
+
+    g_assert_null (du_loss_name (bad));
+    g_assert_true (isnan (du_loss (bad, 0, 1, 1, 1, 1, &value, &value, NULL)));
+  }
 }
 
 static double

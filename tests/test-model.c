@@ -525,6 +525,7 @@ test_arguments (Fixture *fixture, gconstpointer data)
   };
 
   (void) data;
+  du_model_unref (NULL);
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++) {
     g_autoptr (GError) error = NULL;
 

@@ -71,6 +71,30 @@ test_layers (void)
   g_assert_cmpint (layer.channels, ==, 512);
 }
 
+/* What is not there is nothing, in no memory of others. */
+static void
+test_out_of_range (void)
+{
+  DuConfig config;
+  DuLayer layer;
+  DuTensorInfo tensor;
+
+  du_config_init (&config);
+  memset (&layer, 0x55, sizeof layer);
+  du_config_layer (&config, du_config_n_layers (&config), 256, 448, &layer);
+  g_assert_null (layer.name);
+  g_assert_cmpuint (layer.parameters, ==, 0);
+  du_config_layer (&config, G_MAXUINT, 256, 448, &layer);
+  g_assert_null (layer.name);
+  memset (&tensor, 0x55, sizeof tensor);
+  du_config_tensor (&config, du_config_n_tensors (&config), &tensor);
+  g_assert_cmpstr (tensor.name, ==, "");
+  g_assert_cmpuint (tensor.count, ==, 0);
+  g_assert_cmpstr (du_head_name (DU_HEAD_RESIDUAL), ==, "residual");
+  g_assert_null (du_head_name (2));
+  g_assert_null (du_head_name (-1));
+}
+
 static void
 test_bn_names (void)
 {
@@ -125,6 +149,7 @@ main (int argc, char **argv)
   g_test_add_func ("/unet/paper", test_paper);
   g_test_add_func ("/unet/tensors", test_tensors);
   g_test_add_func ("/unet/layers", test_layers);
+  g_test_add_func ("/unet/out-of-range", test_out_of_range);
   g_test_add_func ("/unet/bn-names", test_bn_names);
   g_test_add_func ("/unet/initialise", test_initialise);
   return g_test_run ();
