@@ -42,7 +42,14 @@ typedef enum
 
 DU_API GQuark du_error_quark (void);
 
-/* "0.1.0", static. */
+/* Of this header; DU_CHECK_VERSION (0, 1, 0): it is this version or a later one. */
+#define DU_VERSION_MAJOR 0
+#define DU_VERSION_MINOR 1
+#define DU_VERSION_MICRO 0
+#define DU_CHECK_VERSION(major, minor, micro) \
+  (DU_VERSION_MAJOR > (major) || (DU_VERSION_MAJOR == (major) && DU_VERSION_MINOR > (minor)) \
+      || (DU_VERSION_MAJOR == (major) && DU_VERSION_MINOR == (minor) && DU_VERSION_MICRO >= (micro)))
+/* Of the library that runs: "0.1.0", static. */
 DU_API const char *du_version (void);
 
 /* ---- the network ------------------------------------------------------------------------- */
@@ -147,6 +154,8 @@ typedef struct _DuModel DuModel;
  * modification time) is alive in this process, that one is returned with a new reference, so that many
  * users share one copy. */
 DU_API DuModel *du_model_load (const char *path, GError **error);
+/* The same of a file's content, which is read during the call only. name: for messages. Shared with nobody. */
+DU_API DuModel *du_model_load_memory (const char *name, const void *bytes, gsize size, GError **error);
 /* Copies the block of du_config_n_parameters() floats. metadata: string -> string, or NULL; copied, but for
  * the keys that a file gets from the model itself (format, format_version, base_width, bn, head, tile,
  * sha256, header_sha256). */

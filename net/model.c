@@ -113,6 +113,17 @@ du_model_load (const char *path, GError **error)
 }
 
 DuModel *
+du_model_load_memory (const char *name, const void *bytes, gsize size, GError **error)
+{
+  g_auto (DuWeightsFile) file = { .fd = -1 };
+  g_auto (DuWeights) weights = { 0 };
+
+  if (!du_weights_open_memory (&file, name, bytes, size, error) || !du_weights_read (&file, &weights, error))
+    return NULL;
+  return model_new (&weights, NULL);
+}
+
+DuModel *
 du_model_ref (DuModel *model)
 {
   g_atomic_int_inc (&model->references);

@@ -101,7 +101,7 @@ du_weights_refuse (const DuWeightsFile *file, GError **error, DuError code, cons
 static gboolean
 read_exactly (DuWeightsFile *file, guint8 *to, gsize size, GError **error)
 {
-  if (file->fd < 0) {
+  if (size && file->fd < 0) {
     memcpy (to, file->bytes, size);
     file->bytes += size;
     return TRUE;
@@ -246,7 +246,7 @@ gboolean
 du_weights_open_memory (
     DuWeightsFile *file, const char *name, const guint8 *bytes, gsize size, GError **error)
 {
-  *file = (DuWeightsFile){ .fd = -1, .shown = g_strdup (name), .bytes = bytes, .size = size };
+  *file = (DuWeightsFile){ .fd = -1, .shown = du_weights_shown (name, 256), .bytes = bytes, .size = size };
   if (read_header (file, error))
     return TRUE;
   du_weights_close (file);

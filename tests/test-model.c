@@ -506,6 +506,37 @@ test_save_disk_full (Fixture *fixture, gconstpointer data)
   signal (SIGXFSZ, handler);
 }
 
+/* A file's content is as good as the file, and what is wrong with it is said by the name given. */
+static void
+test_memory (Fixture *fixture, gconstpointer data)
+{
+  static const DuConfig config = { 2, 1u << DU_BLOCK_MID, DU_HEAD_RESIDUAL };
+  const gsize n = du_config_n_parameters (&config);
+  g_autoptr (DuModel) model = random_model (&config, 3), loaded = NULL, again = NULL;
+  g_autofree char *bytes = NULL;
+  g_autoptr (GError) error = NULL;
+  gsize size;
+
+  (void) data;
+  g_assert_true (du_model_save (model, fixture->path, DU_DTYPE_F32, &error));
+  g_assert_true (g_file_get_contents (fixture->path, &bytes, &size, &error));
+  loaded = du_model_load_memory ("built in", bytes, size, &error);
+  g_assert_no_error (error);
+  again = du_model_load_memory ("built in", bytes, size, &error);
+  g_assert_no_error (error);
+  memset (bytes, 0, size);
+  g_assert_true (loaded != again);
+  g_assert_null (du_model_path (loaded));
+  g_assert_cmpstr (du_model_metadata (loaded, "provenance"), ==, du_model_metadata (model, "provenance"));
+  g_assert_cmpmem (du_model_parameters (loaded), n * sizeof (float), du_model_parameters (model), n * sizeof (float));
+  for (gsize cut = 0; cut < 16; cut++) {
+    g_assert_null (du_model_load_memory ("built\tin", cut ? bytes : NULL, cut, &error));
+    g_assert_error (error, DU_ERROR, DU_ERROR_FORMAT);
+    g_assert_nonnull (strstr (error->message, "'built?in'"));
+    g_clear_error (&error);
+  }
+}
+
 static void
 test_arguments (Fixture *fixture, gconstpointer data)
 {
@@ -551,6 +582,7 @@ main (int argc, char **argv)
 #define ADD(name, function) g_test_add ("/model/" name, Fixture, NULL, set_up, function, tear_down)
   ADD ("round-trip", test_round_trip);
   ADD ("metadata-keys", test_metadata_keys);
+  ADD ("memory", test_memory);
   ADD ("shared", test_shared);
   ADD ("threads", test_threads);
   ADD ("save/while-loading", test_save_while_loading);
