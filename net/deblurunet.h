@@ -460,6 +460,12 @@ typedef struct
   guint16 weights[DU_BLUR_RADIUS_MAX + 1];
 } DuBlur;
 
+/* to = height x width pixels of an 8-bit R'G'B' picture [picture_height, picture_width, 3] from row top and
+ * column left on, which may lie outside of it, as if all of it had been blurred. to is dense and apart from it.
+ * Thread-safe. */
+DU_API void du_blur_part (const DuBlur *blur, int picture_height, int picture_width, const guint8 *from, int top,
+    int left, int height, int width, guint8 *to);
+
 /* 8-bit R'G'B' pictures of one size, [height, width, 3] each, and blurs. */
 typedef struct
 {

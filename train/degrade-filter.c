@@ -90,19 +90,9 @@ void
 filter_cut (
     int from_height, int from_width, const guint8 *from, int top, int left, int height, int width, guint8 *to)
 {
-  int first = CLAMP (-left, 0, width), last = CLAMP (from_width - left, first, width);
+  static const DuBlur none = { 0, { 256 } };
 
-  for (int y = 0; y < height; y++) {
-    const guint8 *row = from + (gsize) synth_reflect (top + y, from_height) * from_width * 3;
-    guint8 *out = to + (gsize) y * width * 3;
-
-    for (int x = 0; x < first; x++)
-      memcpy (out + 3 * x, row + 3 * synth_reflect (left + x, from_width), 3);
-    if (last > first)
-      memcpy (out + 3 * first, row + 3 * (left + first), 3 * (gsize) (last - first));
-    for (int x = last; x < width; x++)
-      memcpy (out + 3 * x, row + 3 * synth_reflect (left + x, from_width), 3);
-  }
+  du_blur_part (&none, from_height, from_width, from, top, left, height, width, to);
 }
 
 void

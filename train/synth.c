@@ -1,14 +1,11 @@
-/* The blurs, in the arithmetic of OpenCV's GaussianBlur for 8-bit pictures, so that the results are its own:
- * a separable kernel of weights in 1/256, rounded from the outside in with the error carried on and the centre
- * taking the rest, so that they sum to 256 exactly; horizontal sums are kept in 16 bits (1/256 steps), vertical
- * ones in 32 bits (1/65536 steps), and only the end result is rounded, half up. All in integers: equal on every
- * machine.
+/* The blurs, so that the results are those of OpenCV's GaussianBlur for 8-bit pictures: a separable kernel of
+ * weights in 1/256, rounded from the outside in with the error carried on and the centre taking the rest, so that
+ * they sum to 256 exactly. DuBlur says how they are applied: all in integers, equal on every machine.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "synth.h"
 
 #include <math.h>
-#include <string.h>
 
 const SynthKernel synth_paper_kernels[SYNTH_N_PAPER_KERNELS] = { { 3, 0.3 }, { 7, 1 }, { 11, 1.6 } };
 
@@ -74,78 +71,14 @@ synth_kernel_blur (const SynthKernel *kernel, DuBlur *blur)
   blur->radius = radius;
 }
 
-int
-synth_reflect (int i, int n)
-{
-  int period = 2 * (n - 1);
-
-  if (n == 1)
-    return 0;
-  i = ((i % period) + period) % period;
-  return i < n ? i : period - i;
-}
-
-/* sums = weighted sums of the pixels of a padded row, radius pixels of padding on both sides. */
-static void
-blur_row (const guint16 *weights, int radius, int n, const guint8 *padded, guint16 *restrict sums)
-{
-  const guint8 *centre = padded + 3 * radius;
-
-  for (int i = 0; i < n; i++)
-    sums[i] = weights[0] * centre[i];
-  for (int k = 1; k <= radius; k++) {
-    const guint8 *before = centre - 3 * k, *after = centre + 3 * k;
-    guint16 weight = weights[k];
-
-    if (weight)
-      for (int i = 0; i < n; i++)
-        sums[i] += weight * (before[i] + after[i]);
-  }
-}
-
 void
 synth_blur_part (const SynthKernel *kernel, int picture_height, int picture_width, const guint8 *from, int top,
     int left, int height, int width, guint8 *to)
 {
-  int radius = kernel->size / 2, n = 3 * width, rows = kernel->size;
-  gsize stride = 3 * (gsize) picture_width;
   DuBlur blur;
-  const guint16 *weights = blur.weights;
-  g_autofree guint8 *padded = g_malloc (n + 6 * (gsize) radius);
-  g_autofree guint16 *ring = g_new (guint16, rows * (gsize) n); /* sums of the last rows, row y at y % rows */
-  g_autofree guint32 *total = g_new (guint32, n);
 
   synth_kernel_blur (kernel, &blur);
-  for (int y = -radius; y < height + radius; y++) {
-    const guint8 *row = from + synth_reflect (top + y, picture_height) * stride;
-    int first = MAX (0, radius - left), last = MIN (width + 2 * radius, picture_width - left + radius);
-
-    /* Pixels first to last of the padded row lie inside the picture. */
-    for (int x = 0; x < first; x++)
-      memcpy (padded + 3 * x, row + 3 * synth_reflect (left - radius + x, picture_width), 3);
-    memcpy (padded + 3 * first, row + 3 * (left - radius + first), 3 * (gsize) (last - first));
-    for (int x = last; x < width + 2 * radius; x++)
-      memcpy (padded + 3 * x, row + 3 * synth_reflect (left - radius + x, picture_width), 3);
-    blur_row (weights, radius, n, padded, ring + (y + radius) % rows * (gsize) n);
-
-    if (y >= radius) {
-      guint8 *out = to + (y - radius) * (gsize) n;
-      const guint16 *centre = ring + y % rows * (gsize) n;
-
-      for (int i = 0; i < n; i++)
-        total[i] = (1u << 15) + weights[0] * (guint32) centre[i];
-      for (int k = 1; k <= radius; k++) {
-        const guint16 *above = ring + (y - k) % rows * (gsize) n, *below = ring + (y + k) % rows * (gsize) n;
-        guint32 weight = weights[k];
-
-        if (weight)
-          for (int i = 0; i < n; i++)
-            total[i] += weight * ((guint32) above[i] + below[i]);
-      }
-      for (int i = 0; i < n; i++)
-        out[i] = total[i] >> 16;
-    }
-  }
+  du_blur_part (&blur, picture_height, picture_width, from, top, left, height, width, to);
 }
 
 void

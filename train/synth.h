@@ -32,9 +32,6 @@ typedef struct
 
 void synth_options_init (SynthOptions *options);
 
-/* Reflect-101: … 2 1 | 0 1 2 … n-1 | n-2 …, as often as it takes. */
-int synth_reflect (int i, int n);
-
 /* to = blurred from, both 8-bit RGB [height, width, 3], dense; they do not overlap. Thread-safe. */
 void synth_blur (const SynthKernel *kernel, int height, int width, const guint8 *from, guint8 *to);
 
