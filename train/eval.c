@@ -229,29 +229,6 @@ take_sharp (guint file, guint frame, int height, int width, const guint8 *rgb, g
   return done;
 }
 
-static gboolean
-go_through_sharp (Eval *eval, char *const *paths, GError **error)
-{
-  g_auto (GStrv) files = media_list (paths, error);
-  guint n = files ? g_strv_length (files) : 0;
-
-  if (!files)
-    return FALSE;
-  progress_begin (&eval->progress, 0, n, eval->again ? "pictures" : "eval");
-  for (guint i = 0; i < n; i++) {
-    g_autofree char *base = g_path_get_basename (files[i]);
-    GError *cause = NULL;
-
-    g_string_assign (eval->name, base);
-    if (!media_decode (files[i], i, &eval->media, take_sharp, eval, &cause)
-        && !skip_bad (eval, files[i], cause, error))
-      return FALSE;
-    progress_update (&eval->progress, i + 1, NULL);
-  }
-  progress_end (&eval->progress);
-  return TRUE;
-}
-
 /* One decoded picture, kept. */
 typedef struct
 {
@@ -273,8 +250,7 @@ keep_picture (guint file, guint frame, int height, int width, const guint8 *rgb,
 }
 
 static gboolean
-take_pair (Eval *eval, const char *sharp_path, const char *blurred_path, const char *name, int kernel,
-    GError **error)
+take_pair (Eval *eval, const char *sharp_path, const char *blurred_path, int kernel, GError **error)
 {
   const MediaOptions as_is = { .every = 1 };
   Picture sharp = { 0 }, blurred = { 0 };
@@ -287,8 +263,8 @@ take_pair (Eval *eval, const char *sharp_path, const char *blurred_path, const c
     done = FALSE;
   }
   if (done && wanted (eval))
-    done = evaluate_pair (&eval->evaluation, name, kernel, sharp.height, sharp.width, blurred.rgb, sharp.rgb,
-        &eval->metrics, error);
+    done = evaluate_pair (&eval->evaluation, eval->name->str, kernel, sharp.height, sharp.width, blurred.rgb,
+        sharp.rgb, &eval->metrics, error);
   if (done)
     eval->picture++;
   g_free (sharp.rgb);
@@ -296,39 +272,37 @@ take_pair (Eval *eval, const char *sharp_path, const char *blurred_path, const c
   return done;
 }
 
-/* Folders with sharp/ and blur/ of equal names. */
+/* Once through all pictures: pairs, of folders with sharp/ and blur/ of equal names, or sharp ones. */
 static gboolean
-go_through_pairs (Eval *eval, char *const *folders, GError **error)
+go_through (Eval *eval, GError **error)
 {
+  char *const *paths = settings_operands (eval->settings);
+  const gboolean pairs = evaluate_is_pairs (paths[0]);
   g_autofree int *kernel = NULL;
   guint n = 0, alone = 0;
-  g_auto (GStrv) files = dataset_match_pairs (folders, &eval->synth, &kernel, &n, &alone, error);
+  g_auto (GStrv) files = pairs ? dataset_match_pairs (paths, &eval->synth, &kernel, &n, &alone, error)
+                               : media_list (paths, error);
 
   if (!files)
     return FALSE;
+  if (!pairs)
+    n = g_strv_length (files);
+  eval->picture = eval->next = 0;
   progress_begin (&eval->progress, 0, n, eval->again ? "pictures" : "eval");
   for (guint i = 0; i < n; i++) {
     g_autofree char *name = g_path_get_basename (files[i]);
     GError *cause = NULL;
+    gboolean done;
 
-    if (!take_pair (eval, files[i], files[n + i], name, kernel[i], &cause)
-        && !skip_bad (eval, files[i], cause, error))
+    g_string_assign (eval->name, name);
+    done = pairs ? take_pair (eval, files[i], files[n + i], kernel[i], &cause)
+                 : media_decode (files[i], i, &eval->media, take_sharp, eval, &cause);
+    if (!done && !skip_bad (eval, files[i], cause, error))
       return FALSE;
     progress_update (&eval->progress, i + 1, NULL);
   }
   progress_end (&eval->progress);
   return TRUE;
-}
-
-static gboolean
-go_through (Eval *eval, GError **error)
-{
-  char *const *paths = settings_operands (eval->settings);
-
-  eval->picture = eval->next = 0;
-  if (evaluate_is_pairs (paths[0]))
-    return go_through_pairs (eval, paths, error);
-  return go_through_sharp (eval, paths, error);
 }
 
 /* ---- results ------------------------------------------------------------------------------- */

@@ -62,20 +62,20 @@ filter_init (Filter *filter, double start, double length, int samples, int n)
   for (int i = 0; i < n; i++) {
     double centre = start + (i + 0.5) * step, sum = 0;
     int first = CLAMP ((int) ceil (centre - LOBES * wide - 0.5), 0, samples - 1);
-    int last = CLAMP ((int) floor (centre + LOBES * wide - 0.5), first, samples - 1);
+    int last = CLAMP ((int) floor (centre + LOBES * wide - 0.5), first, samples - 1), from = first;
     float *weights = filter->weights + i * (gsize) filter->stride;
 
     for (int j = first; j <= last; j++)
       sum += exact[j - first] = lanczos ((j + 0.5 - centre) / wide);
     /* Zeros at both ends, as where nothing is scaled, cost no taps. */
-    for (; first < last && fabs (exact[0] / sum) < NOTHING; first++)
-      memmove (exact, exact + 1, sizeof (double) * (gsize) (last - first));
-    while (last > first && fabs (exact[last - first] / sum) < NOTHING)
+    while (from < last && fabs (exact[from - first] / sum) < NOTHING)
+      from++;
+    while (last > from && fabs (exact[last - first] / sum) < NOTHING)
       last--;
-    for (int j = 0; j <= last - first; j++)
-      weights[j] = fabs (exact[j] / sum) < NOTHING ? 0 : (float) (exact[j] / sum);
-    filter->first[i] = first;
-    filter->count[i] = last - first + 1;
+    for (int j = from; j <= last; j++)
+      weights[j - from] = fabs (exact[j - first] / sum) < NOTHING ? 0 : (float) (exact[j - first] / sum);
+    filter->first[i] = from;
+    filter->count[i] = last - from + 1;
   }
 }
 
