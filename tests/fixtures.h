@@ -76,6 +76,17 @@ fixture_array (const Fixture *fixture, const char *array, gsize count)
   return fixture->values + place[0];
 }
 
+/* Of their magnitudes. */
+static inline double
+largest (const float *values, gsize count)
+{
+  double max = 0;
+
+  for (gsize i = 0; i < count; i++)
+    max = MAX (max, fabs (values[i]));
+  return max;
+}
+
 /* Distance over length: sqrt (sum (a - b)^2 / sum b^2); NaN counts as infinite. */
 static inline double
 normalised_error (const float *a, const float *b, gsize count)

@@ -5,6 +5,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "backend-case.h"
 
+#include "fixtures.h"
 #include "half.h"
 #include "module.h"
 
@@ -33,16 +34,6 @@ open_context (const Target *target, int threads)
 }
 
 /* ---- rows ---------------------------------------------------------------------------------------- */
-
-static double
-largest (const float *values, gsize count)
-{
-  double max = 0;
-
-  for (gsize i = 0; i < count; i++)
-    max = MAX (max, fabs (values[i]));
-  return max;
-}
 
 /* Differences are relative to the largest reference value, or to floor where that is larger. Denormals may be
  * flushed to zero. */

@@ -1,6 +1,7 @@
 /* Losses: against PyTorch, against finite differences, on extreme pictures.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "fixtures.h"
 #include "loss.h"
 
 #include <math.h>
@@ -34,16 +35,6 @@ test_names (void)
     g_assert_null (du_loss_name (bad));
     g_assert_true (isnan (du_loss (bad, 0, 1, 1, 1, 1, &value, &value, NULL)));
   }
-}
-
-static double
-largest (const float *values, gsize count)
-{
-  double max = 0;
-
-  for (gsize i = 0; i < count; i++)
-    max = MAX (max, fabs (values[i]));
-  return max;
 }
 
 static void

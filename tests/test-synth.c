@@ -29,7 +29,7 @@ test_opencv (void)
 
     synth_blur (&kernel, head[0], head[1], (const guint8 *) data + at, to);
     for (gsize i = 0; i < n; i++)
-      largest = MAX (largest, ABS (to[i] - (int) (guint8)data[at + n + i]));
+      largest = MAX (largest, ABS (to[i] - (int) (guint8) data[at + n + i]));
     if (largest > 1)
       g_error ("%dx%d, kernel %d sigma %g: %d off", head[0], head[1], kernel.size, kernel.sigma, largest);
     exact += largest == 0;

@@ -85,3 +85,28 @@ remove_sample (void)
   g_free (folder);
   g_byte_array_unref (sample);
 }
+
+void
+check_error (const char *what, const GError *error, const char *name, int code, const char *part)
+{
+  if (!error)
+    g_error ("%s: was not refused", what);
+  if (error->domain != DU_ERROR || error->code != code || !strstr (error->message, name)
+      || !strstr (error->message, part))
+    g_error ("%s: wants code %d and '%s', got code %d: %s", what, code, part, error->code, error->message);
+  if (!g_utf8_validate (error->message, -1, NULL) || strlen (error->message) > 700
+      || strchr (error->message, '\n'))
+    g_error ("%s: a message that cannot be shown: %s", what, error->message);
+}
+
+void
+check_file (const char *what, const GByteArray *file, const char *part)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean accepted = reads (file->data, file->len, NULL, &error);
+
+  if (part)
+    check_error (what, error, "'sample'", DU_ERROR_FORMAT, part);
+  else if (!accepted)
+    g_error ("%s: refused: %s", what, error->message);
+}

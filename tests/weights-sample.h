@@ -17,5 +17,9 @@ char *in_folder (const char *name);
 GByteArray *assemble (const char *json, gsize length, const guint8 *data, gsize size, gboolean sealed);
 /* Whether a file in memory, called "sample", is accepted. weights may be NULL. */
 gboolean reads (const guint8 *bytes, gsize size, DuWeights *weights, GError **error);
+/* An error of this code whose message names the file and holds part, and is fit to be shown. */
+void check_error (const char *what, const GError *error, const char *name, int code, const char *part);
+/* A file in memory must be refused, with part in the message; must be accepted where part is NULL. */
+void check_file (const char *what, const GByteArray *file, const char *part);
 
 #endif
