@@ -5,7 +5,10 @@
 #include "convolution.h"
 
 #include "cpu.h"
+#include "gradient.h"
+#include "winograd.h"
 
+#include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdlib.h>
@@ -26,6 +29,10 @@ struct _DuConv
   void *packed; /* owned; NULL for DU_CONV_WEIGHTS, whose gradient passes through scratch */
   gsize weights_size, scratchpad_size;
   const char *implementation;
+  /* Not by the library, which then has made nothing of the above. */
+  DuWinograd *winograd;
+  gboolean gradient; /* by gradient.h */
+  int threads;
 };
 
 /* ---- what differs between the versions ------------------------------------------------------- */
@@ -329,6 +336,12 @@ make (DuConv *conv, DuLibrary *library, const Descs *d, DescRef plain, GError **
   return ok;
 }
 
+gboolean
+du_conv_takes_skip (const DuConvShape *shape)
+{
+  return !shape->library && du_winograd_serves (shape);
+}
+
 DuConv *
 du_conv_new (DuLibrary *library, const DuConvShape *shape, GError **error)
 {
@@ -338,6 +351,20 @@ du_conv_new (DuLibrary *library, const DuConvShape *shape, GError **error)
   gboolean ok;
 
   conv->shape = *shape;
+  conv->threads = omp_get_max_threads ();
+  if (!shape->library && du_gradient_serves (shape)) {
+    conv->gradient = TRUE;
+    conv->implementation = "gradient";
+    return conv;
+  }
+  if (!shape->library && du_winograd_serves (shape)) {
+    conv->implementation = "winograd";
+    conv->winograd = du_winograd_new (shape, conv->threads, error);
+    if (conv->winograd)
+      return conv;
+    du_conv_free (conv);
+    return NULL;
+  }
   conv->stream = library->stream;
   ok = check (describe (shape, &d, &plain), "describe a tensor", error)
        && make (conv, library, &d, REF (plain), error);
@@ -358,6 +385,7 @@ du_conv_free (DuConv *conv)
 {
   if (!conv)
     return;
+  du_winograd_free (conv->winograd);
   dnnl_memory_destroy (conv->source);
   dnnl_memory_destroy (conv->destination);
   dnnl_memory_destroy (conv->bias);
@@ -382,6 +410,10 @@ du_conv_implementation (const DuConv *conv)
 gsize
 du_conv_scratch_size (const DuConv *conv)
 {
+  if (conv->winograd)
+    return du_winograd_scratch_size (conv->winograd);
+  if (conv->gradient)
+    return du_gradient_scratch_size (&conv->shape, conv->threads);
   return conv->scratchpad_size + (conv->packed ? 0 : conv->weights_size);
 }
 
@@ -406,6 +438,10 @@ reorder (DuConv *conv, void *plain, void *scratchpad)
 gboolean
 du_conv_pack (DuConv *conv, const void *weights, void *scratch, GError **error)
 {
+  if (conv->winograd) {
+    du_winograd_pack (conv->winograd, weights);
+    return TRUE;
+  }
   return check (reorder (conv, (void *) weights, scratch), "pack weights", error);
 }
 
@@ -434,6 +470,14 @@ du_conv_run (DuConv *conv, const DuConvArguments *arguments, void *scratch, GErr
   void *scratchpad = (char *) scratch + (weights ? conv->weights_size : 0);
   Arguments to = { .status = dnnl_success };
 
+  if (conv->winograd) {
+    du_winograd_run (conv->winograd, arguments, scratch);
+    return TRUE;
+  }
+  if (conv->gradient) {
+    du_gradient_run (shape, conv->threads, arguments, scratch);
+    return TRUE;
+  }
   set (&to, shape->kind == DU_CONV_DATA ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC, conv->source, arguments->source);
   set (&to, forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST, conv->destination, arguments->destination);
   set (&to, weights ? DNNL_ARG_DIFF_WEIGHTS : DNNL_ARG_WEIGHTS, conv->weights,

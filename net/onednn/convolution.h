@@ -1,4 +1,5 @@
-/* Convolutions by oneDNN: the only room that calls the library, so the only one that knows its API.
+/* Convolutions by oneDNN, or where that is quicker by winograd.h and gradient.h. The only room that calls the
+ * library, so the only one that knows its API.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_ONEDNN_CONVOLUTION_H
@@ -38,6 +39,9 @@ typedef struct
   DuConvKind kind;
   DuType type; /* of source and destination */
   int n, height, width, channels_in, channels_out;
+  /* DU_CONV_FORWARD: channels of a second source, that follow the first one's; 0 but where
+   * du_conv_takes_skip(). */
+  int channels_skip;
   int kernel; /* 1 or 3 */
   /* The weights are [channels_out, channels_in, kernel, kernel] of the type, DU_CONV_WEIGHTS' gradient of
    * float32; dense but for the step from one output channel to the next, in elements, so that they can be a
@@ -45,6 +49,8 @@ typedef struct
   gsize weights_stride;
   /* DU_CONV_FORWARD: destination = ReLU (sum * destination + conv + bias) * scale + shift. */
   gboolean sum, bias, relu, affine;
+  gboolean changing; /* the weights are packed for each run: training */
+  gboolean library; /* by the library, though another way be quicker: what benchmarks and tests compare with */
 } DuConvShape;
 
 /* One convolution prepared; owns its packed weights. */
@@ -53,15 +59,18 @@ typedef struct _DuConv DuConv;
 typedef struct
 {
   void *source;      /* read; DU_CONV_DATA writes its gradient here */
+  const void *skip;  /* the second source, read */
   void *destination; /* DU_CONV_FORWARD writes it; else its gradient, read */
   float *weights;    /* DU_CONV_WEIGHTS writes their gradient here; else not looked at, see du_conv_pack() */
   const float *bias, *scale, *shift; /* [channels_out], where the shape asks for them */
 } DuConvArguments;
 
-/* DU_ERROR_MEMORY or DU_ERROR_BACKEND. */
+/* Whether a convolution of two sources runs as one. */
+gboolean du_conv_takes_skip (const DuConvShape *shape);
+/* For the calling thread's OpenMP threads, as many as it has now. DU_ERROR_MEMORY or DU_ERROR_BACKEND. */
 DuConv *du_conv_new (DuLibrary *library, const DuConvShape *shape, GError **error);
 void du_conv_free (DuConv *conv); /* NULL is allowed */
-/* The name of the library's implementation, its own. */
+/* "winograd", "gradient", or the name of the library's implementation. */
 const char *du_conv_implementation (const DuConv *conv);
 /* Bytes of working memory, aligned to 64, that pack and run want; nothing stays there between calls. */
 gsize du_conv_scratch_size (const DuConv *conv);

@@ -3,7 +3,6 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cpu.h"
 #include "convolution.h"
-#include "gradient.h"
 #include "loops.h"
 
 #include <math.h>
@@ -37,12 +36,11 @@ struct _DuOp
   /* One of each for each source; data and weights in training only. In bf16 there is one forward[0], which
    * reads both sources joined in working memory: as two convolutions, where the second adds to the first, a
    * rounded partial sum would tip ReLUs, and that is not faster. On one core, a 256x448 tile's four such
-   * rows take 40.4 ms joined, 41.6 ms as two in bf16, 82.5 and 80.0 ms in f32.
+   * rows take 40.4 ms joined, 41.6 ms as two in bf16, and by the library 82.5 and 80.0 ms in f32.
    * An up-conv is a 1x1 convolution to four times the channels, with the parameters of output pixel (a, b)
    * at channel (2a + b) * channels_out. */
-  DuConv *forward[SOURCES], *data[SOURCES];
-  DuConvShape weights_shape[SOURCES];
-  DuConv *weights[SOURCES]; /* NULL where gradient.h serves */
+  DuConv *forward[SOURCES], *data[SOURCES], *weights[SOURCES];
+  gboolean takes_skip;      /* forward[0] reads both sources, where they are */
   gsize own_scratch;        /* bytes */
   DuRowOffsets at;
   float *bias, *scale, *shift; /* [channels_out], of an up-conv 4 times; folded BN, head: scale = weights */
@@ -154,6 +152,7 @@ prepare_convolutions (DuContext *context, DuOp *op, GError **error)
   const gboolean up = s->kind == DU_ROW_UP, training = s->mode == DU_MODE_TRAINING;
   const int sources = s->channels_skip ? 2 : 1;
   const gboolean joined = joins (context, s);
+  int forwards = joined ? 1 : sources;
   DuConvShape conv = {
     .type = context->type,
     .n = s->n,
@@ -161,31 +160,40 @@ prepare_convolutions (DuContext *context, DuOp *op, GError **error)
     .width = up ? s->width / 2 : s->width,
     .channels_out = up ? UP_PIXELS * s->channels_out : s->channels_out,
     .kernel = up ? 1 : 3,
+    .changing = training,
   };
 
   conv.weights_stride = (gsize) (s->channels_in + s->channels_skip) * conv.kernel * conv.kernel;
+  if (s->channels_skip && !joined) {
+    DuConvShape both = conv;
+
+    both.channels_in = s->channels_in;
+    both.channels_skip = s->channels_skip;
+    op->takes_skip = du_conv_takes_skip (&both);
+    forwards = op->takes_skip ? 1 : sources;
+  }
   for (int source = 0; source < sources; source++) {
-    const gboolean last = joined || source == sources - 1;
+    const gboolean last = source == forwards - 1;
 
     conv.kind = DU_CONV_FORWARD;
     conv.channels_in = joined   ? s->channels_in + s->channels_skip
                        : source ? s->channels_skip
                                 : s->channels_in;
+    conv.channels_skip = op->takes_skip ? s->channels_skip : 0;
     conv.sum = source > 0;
     conv.bias = last;
     conv.relu = last && !up;
     conv.affine = last && s->bn && !training;
-    if ((!joined || source == 0) && !(op->forward[source] = du_conv_new (context->library, &conv, error)))
+    if (source < forwards && !(op->forward[source] = du_conv_new (context->library, &conv, error)))
       return FALSE;
     conv.channels_in = source ? s->channels_skip : s->channels_in;
+    conv.channels_skip = 0;
     conv.sum = conv.bias = conv.relu = conv.affine = FALSE;
     conv.kind = DU_CONV_DATA;
     if (training && !s->picture && !(op->data[source] = du_conv_new (context->library, &conv, error)))
       return FALSE;
     conv.kind = DU_CONV_WEIGHTS;
-    op->weights_shape[source] = conv;
-    if (training && !du_gradient_serves (&conv)
-        && !(op->weights[source] = du_conv_new (context->library, &conv, error)))
+    if (training && !(op->weights[source] = du_conv_new (context->library, &conv, error)))
       return FALSE;
   }
   return TRUE;
@@ -240,8 +248,6 @@ reserve_scratch (DuContext *context, DuOp *op, GError **error)
     for (guint i = 0; i < G_N_ELEMENTS (convs); i++)
       if (convs[i])
         conv = MAX (conv, du_conv_scratch_size (convs[i]));
-    if (op->shape.mode == DU_MODE_TRAINING && du_gradient_serves (&op->weights_shape[source]))
-      conv = MAX (conv, du_gradient_scratch_size (&op->weights_shape[source], context->cpu.threads));
   }
   size = op->own_scratch + conv;
   if (size <= context->scratch_size)
@@ -415,6 +421,7 @@ forward_conv (DuContext *context, DuOp *op, const DuForward *args, GError **erro
   const gboolean kept = op->rectified != NULL;
   char *scratch = context->scratch + op->own_scratch;
   DuConvArguments conv = { .source = first_source (context, op, args->input),
+    .skip = args->skip ? args->skip->data : NULL,
     .destination = kept ? op->rectified : args->output->data,
     .bias = op->bias,
     .scale = op->scale,
@@ -492,17 +499,6 @@ backward_data (DuContext *context, DuOp *op, int source, void *gradient_output, 
 }
 
 static gboolean
-backward_weights (DuContext *context, DuOp *op, int source, const DuConvArguments *conv, GError **error)
-{
-  void *scratch = context->scratch + op->own_scratch;
-
-  if (op->weights[source])
-    return du_conv_run (op->weights[source], conv, scratch, error);
-  du_gradient_run (&op->weights_shape[source], context->cpu.threads, conv, scratch);
-  return TRUE;
-}
-
-static gboolean
 backward_conv (DuContext *context, DuOp *op, const DuBackward *args, GError **error)
 {
   void *gradient = args->gradient_output->data;
@@ -521,7 +517,7 @@ backward_conv (DuContext *context, DuOp *op, const DuBackward *args, GError **er
       .weights = weights + (source ? (gsize) op->shape.channels_in * 9 : 0),
     };
 
-    if (!backward_weights (context, op, source, &conv, error))
+    if (!du_conv_run (op->weights[source], &conv, context->scratch + op->own_scratch, error))
       return FALSE;
   }
   return backward_data (context, op, 0, gradient, args->gradient_input, args->accumulate_input,
@@ -540,7 +536,7 @@ backward_up (DuContext *context, DuOp *op, const DuBackward *args, GError **erro
 
   context->loops->unshuffle (&op->extent, args->gradient_output->data, gradient, parameters + op->at.bias,
       partials (context, op));
-  if (!backward_weights (context, op, 0, &conv, error))
+  if (!du_conv_run (op->weights[0], &conv, context->scratch + op->own_scratch, error))
     return FALSE;
   transpose_up (op, (float *) spare, parameters + op->at.weight, TRUE);
   return backward_data (context, op, 0, gradient, args->gradient_input, args->accumulate_input, spare, error);

@@ -1,7 +1,7 @@
 /* The network on the CPU, row by row, against the convolutions in it alone and against PyTorch, in one run.
  *
- * The bar for a pass is the sum of the times of its 3x3 convolutions, each run alone on data that may stay in
- * the caches. All times are the least of the rounds; what is compared takes turns within a round.
+ * The bar for a pass is the sum of the times of its 3x3 convolutions by oneDNN, each run alone on data that may
+ * stay in the caches. All times are the least of the rounds; what is compared takes turns within a round.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cpu.h"
@@ -20,7 +20,7 @@ enum
   SECONDS_TORCH = 120, /* at most, for all of its rounds */
 };
 
-static int threads, rounds = 10;
+static int threads, rounds = 10, base_width;
 static gboolean thread_clock, no_torch, brief;
 static char *only_precision, *python;
 
@@ -118,7 +118,8 @@ alone_init (Alone *alone, DuLibrary *library, const DuNetwork *network, DuType t
         .width = network->width >> r->level,
         .channels_in = du_row_channels (config, r->source) + du_row_channels (config, r->skip),
         .channels_out = du_row_channels (config, row),
-        .kernel = 3 };
+        .kernel = 3,
+        .library = TRUE };
 
       alone->ms[row][pass] = G_MAXDOUBLE;
       if (r->kind != DU_ROW_CONV || (pass == DU_CONV_DATA && r->source == DU_PICTURE))
@@ -131,6 +132,7 @@ alone_init (Alone *alone, DuLibrary *library, const DuNetwork *network, DuType t
         return FALSE;
       scratch = MAX (scratch, du_conv_scratch_size (alone->convs[row][pass]));
     }
+  omp_set_num_threads (threads);
   alone->source = zeros (pixels * 2 * MAX (config->base_width, DU_PICTURE_CHANNELS));
   alone->destination = zeros (pixels * MAX (config->base_width, DU_PICTURE_CHANNELS));
   alone->scratch = zeros (scratch / sizeof (float) + 1);
@@ -142,8 +144,8 @@ alone_init (Alone *alone, DuLibrary *library, const DuNetwork *network, DuType t
 static gboolean
 alone_run (Alone *alone, GError **error)
 {
-  const DuConvArguments arguments
-      = { alone->source, alone->destination, alone->weights, alone->vector, alone->vector, alone->vector };
+  const DuConvArguments arguments = { alone->source, NULL, alone->destination, alone->weights, alone->vector,
+    alone->vector, alone->vector };
 
   for (int row = 0; row < DU_N_ROWS; row++)
     for (int pass = 0; pass < PASSES; pass++) {
@@ -236,7 +238,7 @@ print_table (const DuNetwork *network, const Alone *alone, double walk, double t
   print_row ("sum", load, forward, backward, sums, network->mode);
   ours = forward + backward;
   bar = sums[0] + sums[1] + sums[2];
-  printf ("%s %s: %.2f ms a tile, %.2f times its 3x3 convolutions alone (%.2f ms); goal %.2f. Best whole "
+  printf ("%s %s: %.2f ms a tile, %.2f times oneDNN's 3x3 convolutions alone (%.2f ms); goal %.2f. Best whole "
           "walk: "
           "%.2f ms a tile\n",
       precision, training ? "forward and backward" : "forward", ours / tiles, ours / bar, bar / tiles,
@@ -268,6 +270,8 @@ bench (DuType type, DuMode mode, int n, int height, int width, double *best, GEr
   backend.forward = measured_forward;
   backend.backward = measured_backward;
   du_config_init (&config);
+  if (base_width)
+    config.base_width = base_width;
   count = du_config_n_parameters (&config);
   block = g_new (float, count);
   du_config_initialise (&config, 1, block);
@@ -327,6 +331,8 @@ bench_step (DuType type, int n, int height, int width, double *best, GError **er
 
   *best = G_MAXDOUBLE;
   du_trainer_options_init (&options);
+  if (base_width)
+    options.config.base_width = base_width;
   options.backend = DU_BACKEND_CPU;
   options.precision = type == DU_TYPE_BF16 ? DU_PRECISION_BF16 : DU_PRECISION_F32;
   options.threads = threads;
@@ -362,6 +368,8 @@ main (int argc, char **argv)
   static const GOptionEntry entries[] = {
     { "threads", 't', 0, G_OPTION_ARG_INT, &threads, "CPU threads, 0 = one per core", "N" },
     { "rounds", 'r', 0, G_OPTION_ARG_INT, &rounds, "Rounds of which the least time counts", "N" },
+    { "base-width", 'w', 0, G_OPTION_ARG_INT, &base_width,
+        "Of the network, 32 if not given; 16 is that of weights=small", "N" },
     { "precision", 'p', 0, G_OPTION_ARG_STRING, &only_precision, "Only f32 or bf16", "NAME" },
     { "thread-clock", 'c', 0, G_OPTION_ARG_NONE, &thread_clock,
         "Count CPU time instead of wall-clock time: for one thread, on a busy machine", NULL },
