@@ -339,8 +339,8 @@ DU_API void du_deblurrer_set_session (DuDeblurrer *deblurrer, DuSession *session
  * DU_ERROR_CANCELLED. To stay where it is as long as it is set here. */
 DU_API void du_deblurrer_set_cancel (DuDeblurrer *deblurrer, const int *cancel);
 /* out = in + strength * (network (in) - in), in the source's own format; strength in [0,1], and 0 copies
- * every sample bit for bit. Alpha and padding samples are copied. in and out do not overlap; a plane that is the
- * same one in both is refused. On error out's content is undefined.
+ * every sample bit for bit. Alpha (straight, not multiplied into the colours) and padding samples are copied. in and out
+ * do not overlap; a plane that is the same one in both is refused. On error out's content is undefined.
  * Each of in and out may be in either memory. Frames in CUDA memory do not cross the bus; they are not waited
  * for: what writes in and what reads out is to be done before the call. out is ready on return. Where the
  * session's back end is not CUDA they are refused (DU_ERROR_UNAVAILABLE). */
@@ -416,7 +416,8 @@ typedef struct
   gsize working;     /* of the row that wants most */
 } DuTrainerMemory;
 
-/* To be used from the thread that made it. */
+/* To be used from the thread that made it, whose OpenMP regions, du_loss()'s and du_ssim()'s among them, take as many
+ * threads as the trainer once it has computed on a CPU. */
 typedef struct _DuTrainer DuTrainer;
 
 /* Keras's constants, MSE, the published network. */

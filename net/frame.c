@@ -329,9 +329,9 @@ upsample (const DuFrameKind *kind, int component_index, const DuFrame *frame, in
     share = du_pixel_chroma_taps (y, kind->info.chroma_centred_y, &line, &other_line);
     other_line = CLAMP (other_line, 0, height - 1);
   }
-  unpack (layout, component, frame, line, from, end - from, one + from - first);
+  unpack (layout, component, frame, line, from, end - from, one + (from - first));
   if (share > 0) {
-    unpack (layout, component, frame, other_line, from, end - from, other + from - first);
+    unpack (layout, component, frame, other_line, from, end - from, other + (from - first));
     for (int i = from - first; i < end - first; i++)
       one[i] += share * (other[i] - one[i]);
   }

@@ -34,7 +34,7 @@ gather (const DuRowMatrix *matrix, const Sources *sources, gssize line, int x, d
 
   for (int v = y - reach; v <= y + reach; v++)
     for (int u = x - reach; u <= x + reach; u++)
-      for (int s = 0; s < 2; s++) {
+      for (int s = 0; s < 2 && sources->channels[s]; s++) {
         int channels = sources->channels[s];
 
         if (v < 0 || v >= sources->height || u < 0 || u >= sources->width) {
