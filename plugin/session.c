@@ -110,6 +110,11 @@ gst_deblurunet_session_open (
         "the default weights are not at %s: install deblurunet, or name a weights file by the property "
         "'weights' or the environment variable " WEIGHTS_VARIABLE,
         path);
+  else if (weights && g_error_matches (problem, DU_ERROR, DU_ERROR_NOT_FOUND))
+    g_set_error (error, DU_ERROR, DU_ERROR_NOT_FOUND,
+        "%s: set weights to the path of a weights file, to clean or small for a network that comes with the "
+        "element, or leave it out for the default",
+        problem->message);
   else
     g_propagate_error (error, g_steal_pointer (&problem));
   return NULL;

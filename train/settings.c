@@ -178,7 +178,8 @@ settings_parse (const SettingEntry *entries, guint n, int argc, char **argv, con
   g_option_context_set_summary (context, summary);
   g_option_context_set_description (context, description);
   if (!g_option_context_parse (context, &argc, &argv, &cause)) {
-    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "%s", cause->message);
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "%s%s", cause->message,
+        cause->domain == G_OPTION_ERROR ? ": see --help" : "");
     return NULL;
   }
   if (help_wanted) {

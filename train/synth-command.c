@@ -383,7 +383,7 @@ make_all (Synth *synth, GError **error)
     if (bad[i])
       remove_pairs (synth, file[i]);
   if (ok && synth->n_pictures == 0) {
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "no good picture is there");
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "no good picture is there: give other INPUTs");
     return FALSE;
   }
   return ok;
@@ -486,6 +486,9 @@ begin (const Synth *synth, json_t *options, gboolean *complete, GError **error)
   gboolean ok = FALSE;
 
   *complete = finished != NULL;
+  /* A run that came to no pair, for want of a good picture, is in nobody's way. */
+  if (!finished && g_rmdir (blur) == 0 && g_rmdir (sharp) == 0)
+    earlier = NULL;
   if (earlier ? !json_equal (earlier, options) : g_file_test (sharp, G_FILE_TEST_EXISTS))
     g_set_error (error, TRAIN_ERROR, EXIT_DATA,
         "'%s' holds another data set, of other options or inputs: give another folder, or remove that one",
