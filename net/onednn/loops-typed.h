@@ -43,8 +43,8 @@ NAME (concat) (const DuExtent *e, const void *a, int a_channels, const void *b, 
 
   FOR_CHUNKS (at, count, chunk)
     for (gsize pixel = at; pixel < at + count; pixel++) {
-      memcpy ((char *) to + pixel * size, (const char *) a + pixel * a_size, a_size);
-      memcpy ((char *) to + pixel * size + a_size, (const char *) b + pixel * b_size, b_size);
+      copy_pixel ((char *) to + pixel * size, (const char *) a + pixel * a_size, a_size);
+      copy_pixel ((char *) to + pixel * size + a_size, (const char *) b + pixel * b_size, b_size);
     }
 }
 
@@ -56,19 +56,29 @@ NAME (beats) (float value, float best)
   return value > best || value != value;
 }
 
+static inline void
+NAME (pool_pixel) (const T *restrict top, const T *restrict bottom, T *restrict output, int channels, int count)
+{
+  for (int c = 0; c < count; c++) {
+    float best = LOAD (top[c]);
+
+    best = NAME (beats) (LOAD (top[c + channels]), best) ? LOAD (top[c + channels]) : best;
+    best = NAME (beats) (LOAD (bottom[c]), best) ? LOAD (bottom[c]) : best;
+    best = NAME (beats) (LOAD (bottom[c + channels]), best) ? LOAD (bottom[c + channels]) : best;
+    output[c] = ROUND (best);
+  }
+}
+
 static SIMD void
 NAME (pool_row) (const T *restrict top, const T *restrict bottom, T *restrict output, int width, int channels)
 {
-  for (int x = 0; x < width; x++)
-    for (int c = 0; c < channels; c++) {
-      const gsize left = (gsize) 2 * x * channels + c, right = left + channels;
-      float best = LOAD (top[left]);
+  const int few = 8;
 
-      best = NAME (beats) (LOAD (top[right]), best) ? LOAD (top[right]) : best;
-      best = NAME (beats) (LOAD (bottom[left]), best) ? LOAD (bottom[left]) : best;
-      best = NAME (beats) (LOAD (bottom[right]), best) ? LOAD (bottom[right]) : best;
-      output[(gsize) x * channels + c] = ROUND (best);
-    }
+  for (int x = 0; x < width; x++, top += 2 * channels, bottom += 2 * channels, output += channels)
+    if (channels == few)
+      NAME (pool_pixel) (top, bottom, output, few, few); /* constants, for vectors as narrow */
+    else
+      NAME (pool_pixel) (top, bottom, output, channels, channels);
 }
 
 static SIMD void
@@ -369,6 +379,8 @@ NAME (head_chunk) (const DuHeadForward *args, gsize at, gsize pixels, int channe
 
         if (channels - c >= LANES) {
           value = WIDEN (input + c);
+        } else if (channels - c == LANES / 2) { /* not through memory: the network of least width */
+          value = EXTEND (WIDEN_HALF (input + c));
         } else {
           memcpy (rest, input + c, (channels - c) * sizeof (T));
           value = WIDEN (rest);

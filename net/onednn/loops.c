@@ -67,6 +67,18 @@ sum_partials (const DuExtent *e, const float *partials, gsize step, gsize count,
                     once = 1;                                                                                \
                     once; once = 0)
 
+/* Pixels are too small for calls of memcpy(). */
+static inline void
+copy_pixel (char *to, const char *from, gsize size)
+{
+  const gsize unit = 16;
+
+  for (; size >= unit; size -= unit, to += unit, from += unit)
+    memcpy (to, from, unit);
+  for (; size; size--)
+    *to++ = *from++;
+}
+
 /* ---- the head's arithmetic ---------------------------------------------------------------------- */
 
 #define LANES DU_HEAD_LANES
@@ -75,6 +87,16 @@ typedef float Vector
 typedef guint32 Words __attribute__ ((vector_size (LANES * sizeof (guint32))));
 typedef guint16 Halves
     __attribute__ ((vector_size (LANES * sizeof (guint16)), aligned (sizeof (guint16)), may_alias));
+
+typedef float HalfVector
+    __attribute__ ((vector_size (LANES / 2 * sizeof (float)), aligned (sizeof (float)), may_alias));
+typedef guint32 HalfWords __attribute__ ((vector_size (LANES / 2 * sizeof (guint32))));
+typedef guint16 HalfHalves
+    __attribute__ ((vector_size (LANES / 2 * sizeof (guint16)), aligned (sizeof (guint16)), may_alias));
+
+/* With zeros. */
+#define EXTEND(half)                                                                                         \
+  __builtin_shufflevector (half, (HalfVector){ 0 }, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
 
 /* Lane i of sums is the sum of the lanes of vectors[i]; sums may be one of them. */
 static inline void
@@ -131,17 +153,20 @@ add_picture (const float *restrict picture, float *restrict values, gsize count)
 #define LOAD(x) (x)
 #define ROUND(x) (x)
 #define WIDEN(from) (*(const Vector *) (from))
+#define WIDEN_HALF(from) (*(const HalfVector *) (from))
 #define NAME(name) name##_f32
 #include "loops-typed.h"
 #undef T
 #undef LOAD
 #undef ROUND
 #undef WIDEN
+#undef WIDEN_HALF
 #undef NAME
 
 #define T guint16
 #define LOAD(x) du_bf16_to_float (x)
 #define ROUND(x) du_bf16_from_float (x)
 #define WIDEN(from) ((Vector) (__builtin_convertvector(*(const Halves *) (from), Words) << 16))
+#define WIDEN_HALF(from) ((HalfVector) (__builtin_convertvector(*(const HalfHalves *) (from), HalfWords) << 16))
 #define NAME(name) name##_bf16
 #include "loops-typed.h"
