@@ -4,8 +4,10 @@
 #include "media.h"
 
 #include <glib/gstdio.h>
+#include <gst/gst.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum
 {
@@ -385,6 +387,57 @@ test_list (void)
   remove_folder (folder);
 }
 
+/* Links that lead back up give nothing twice, however many there are; a path that is not there is no list. */
+static void
+test_rings (void)
+{
+  g_autofree char *folder = g_dir_make_tmp ("media-XXXXXX", NULL);
+  g_autofree char *inner = g_build_filename (folder, "b", NULL), *none = g_build_filename (folder, "none", NULL);
+  char *paths[] = { folder, NULL }, *two[] = { folder, none, NULL };
+  g_autoptr (GError) error = NULL;
+  g_auto (GStrv) files = NULL;
+
+  g_mkdir (inner, 0700);
+  write_file (folder, "a.png", "1", 1);
+  write_file (inner, "b.png", "1", 1);
+  for (int i = 0; i < 4; i++) {
+    g_autofree char *name = g_strdup_printf ("%s/ring%d", i % 2 ? inner : folder, i);
+
+    g_assert_cmpint (symlink (i < 2 ? "." : folder, name), ==, 0);
+  }
+  files = media_list (paths, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (g_strv_length (files), ==, 2);
+  g_assert_true (g_str_has_suffix (files[0], "/a.png") && g_str_has_suffix (files[1], "/b/b.png"));
+  g_assert_null (media_list (two, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+  g_assert_nonnull (strstr (error->message, none));
+  remove_folder (folder);
+}
+
+/* Without a decoder for it: the reason names what is missing. */
+static void
+test_missing_decoder (void)
+{
+  g_autofree char *path = picture_path ("turned.mp4");
+  g_autoptr (GstCaps) caps = NULL;
+  GList *decoders, *removed;
+
+  start ();
+  caps = gst_caps_from_string ("video/mpeg, mpegversion=4, systemstream=false");
+  decoders = gst_element_factory_list_get_elements (
+      GST_ELEMENT_FACTORY_TYPE_DECODER | GST_ELEMENT_FACTORY_TYPE_MEDIA_VIDEO, GST_RANK_NONE);
+  removed = gst_element_factory_list_filter (decoders, caps, GST_PAD_SINK, FALSE);
+  for (GList *one = removed; one; one = one->next)
+    gst_registry_remove_feature (gst_registry_get (), one->data);
+  expect_bad (path, "GStreamer has no MPEG-4 Video");
+  expect_bad (path, "install");
+  for (GList *one = removed; one; one = one->next)
+    gst_registry_add_feature (gst_registry_get (), one->data);
+  gst_plugin_feature_list_free (removed);
+  gst_plugin_feature_list_free (decoders);
+}
+
 /* All files are tried, the bad ones named; the limit holds. */
 static void
 test_many (void)
@@ -447,7 +500,9 @@ main (int argc, char **argv)
   g_test_add_func ("/media/stop", test_stop);
   g_test_add_func ("/media/size", test_size);
   g_test_add_func ("/media/list", test_list);
+  g_test_add_func ("/media/rings", test_rings);
   g_test_add_func ("/media/many", test_many);
   g_test_add_func ("/media/png", test_png);
+  g_test_add_func ("/media/missing-decoder", test_missing_decoder);
   return g_test_run ();
 }

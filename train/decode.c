@@ -93,6 +93,7 @@ typedef struct
   gint leaving;         /* atomic: the pipeline is being stopped for another reason */
   gint orientation;     /* atomic, GstVideoOrientationMethod */
   gboolean stalled;
+  const char *missing;  /* a decoder that GStreamer has not got, NULL = none; static */
 } Decoder;
 
 static gboolean
@@ -265,6 +266,20 @@ build (Decoder *decoder, const char *path, GBytes *picture, GstCaps *caps, GErro
   return TRUE;
 }
 
+/* What decodebin looked for in vain, as it calls it for people: "H.264 decoder" (the fields are those that
+ * gst_missing_plugin_message_get_description() reads). Sound is not wanted anyway. */
+static void
+note_missing (Decoder *decoder, const GstStructure *message)
+{
+  const char *name = gst_structure_get_string (message, "name");
+  g_autoptr (GstCaps) caps = NULL;
+
+  if (gst_structure_has_name (message, "missing-plugin") && name
+      && gst_structure_get (message, "detail", GST_TYPE_CAPS, &caps, NULL)
+      && !g_str_has_prefix (gst_structure_get_name (gst_caps_get_structure (caps, 0)), "audio/"))
+    decoder->missing = g_intern_string (name);
+}
+
 /* An error of the pipeline, or a frame that could not be decoded, becomes the reason. */
 static gboolean
 check_bus (Decoder *decoder, GError **error)
@@ -273,16 +288,27 @@ check_bus (Decoder *decoder, GError **error)
   GstMessage *message;
   gboolean ok = TRUE;
 
-  while (ok && (message = gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING))) {
+  while (ok
+         && (message = gst_bus_pop_filtered (bus, GST_MESSAGE_ERROR | GST_MESSAGE_WARNING | GST_MESSAGE_ELEMENT))) {
     g_autoptr (GError) reason = NULL;
     gboolean is_error = GST_MESSAGE_TYPE (message) == GST_MESSAGE_ERROR;
 
+    if (GST_MESSAGE_TYPE (message) == GST_MESSAGE_ELEMENT) {
+      note_missing (decoder, gst_message_get_structure (message));
+      gst_message_unref (message);
+      continue;
+    }
     if (is_error)
       gst_message_parse_error (message, &reason, NULL);
     else
       gst_message_parse_warning (message, &reason, NULL);
     if (is_error || g_error_matches (reason, GST_STREAM_ERROR, GST_STREAM_ERROR_DECODE)) {
-      g_set_error (error, TRAIN_ERROR, EXIT_DATA, "cannot be decoded: %s", reason->message);
+      if (decoder->missing)
+        g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+            "cannot be decoded: GStreamer has no %s here: install one, Debian's gstreamer1.0-libav has most",
+            decoder->missing);
+      else
+        g_set_error (error, TRAIN_ERROR, EXIT_DATA, "cannot be decoded: %s", reason->message);
       ok = FALSE;
     }
     gst_message_unref (message);

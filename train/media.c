@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "media.h"
 
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <gst/gst.h>
 #include <string.h>
@@ -40,24 +41,40 @@ compare_names (gconstpointer a, gconstpointer b)
   return strcmp (*(char *const *) a, *(char *const *) b);
 }
 
-enum
+/* A folder, and those that it is in. */
+typedef struct _Place Place;
+struct _Place
 {
-  DEPTH_MAX = 40, /* of folders: links may form a ring */
+  const Place *above; /* NULL: none */
+  GStatBuf status;
 };
 
+/* Links may form a ring: what such a one leads to has been listed already. */
 static gboolean
-list_folder (const char *path, int depth, GPtrArray *files, GError **error)
+is_within_itself (const Place *place)
 {
+  for (const Place *above = place->above; above; above = above->above)
+    if (above->status.st_dev == place->status.st_dev && above->status.st_ino == place->status.st_ino)
+      return TRUE;
+  return FALSE;
+}
+
+static gboolean
+list_folder (const char *path, const Place *above, GPtrArray *files, GError **error)
+{
+  Place place = { .above = above };
   g_autoptr (GError) reason = NULL;
   g_autoptr (GDir) folder = g_dir_open (path, 0, &reason);
   g_autoptr (GPtrArray) names = g_ptr_array_new_with_free_func (g_free);
   const char *name;
 
-  if (!folder || depth > DEPTH_MAX) {
+  if (!folder || g_stat (path, &place.status) != 0) {
     g_set_error (error, TRAIN_ERROR, EXIT_DATA, "folder '%s' cannot be read: %s", path,
-        folder ? "folders in folders without end" : reason->message);
+        folder ? g_strerror (errno) : reason->message);
     return FALSE;
   }
+  if (is_within_itself (&place))
+    return TRUE;
   while ((name = g_dir_read_name (folder)))
     if (name[0] != '.')
       g_ptr_array_add (names, g_strdup (name));
@@ -65,8 +82,12 @@ list_folder (const char *path, int depth, GPtrArray *files, GError **error)
   for (guint i = 0; i < names->len; i++) {
     g_autofree char *full = g_build_filename (path, names->pdata[i], NULL);
 
+    if (interrupted ()) {
+      g_set_error (error, TRAIN_ERROR, (int) interrupted_exit_code (), "interrupted");
+      return FALSE;
+    }
     if (g_file_test (full, G_FILE_TEST_IS_DIR)) {
-      if (!list_folder (full, depth + 1, files, error))
+      if (!list_folder (full, &place, files, error))
         return FALSE;
     } else if (named_like_media (full) || media_kind (full) != MEDIA_UNKNOWN)
       g_ptr_array_add (files, g_steal_pointer (&full));
@@ -82,10 +103,16 @@ media_list (char *const *paths, GError **error)
   if (!media_start (error))
     return NULL;
   for (; *paths; paths++)
-    if (!g_file_test (*paths, G_FILE_TEST_IS_DIR))
+    if (g_file_test (*paths, G_FILE_TEST_IS_DIR)) {
+      if (!list_folder (*paths, NULL, files, error))
+        return NULL;
+    } else if (g_file_test (*paths, G_FILE_TEST_EXISTS))
       g_ptr_array_add (files, g_strdup (*paths));
-    else if (!list_folder (*paths, 0, files, error))
+    else {
+      g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+          "there is no '%s', or what is above it cannot be read: give pictures, videos or folders of them", *paths);
       return NULL;
+    }
   g_ptr_array_add (files, NULL);
   return (char **) g_ptr_array_free (g_steal_pointer (&files), FALSE);
 }

@@ -22,7 +22,8 @@ typedef gboolean (*MediaFunc) (guint file, guint frame, int height, int width, c
 gboolean media_start (GError **error);
 
 /* Expands folders, recursively and sorted by name, into the files to decode; in a folder hidden files and
- * those that neither their name nor their content shows to be pictures or video are left out. g_strfreev. */
+ * those that neither their name nor their content shows to be pictures or video are left out, and so are links
+ * to a folder that the link is in. EXIT_DATA: a path that is not there. g_strfreev. */
 char **media_list (char *const *paths, GError **error);
 
 typedef enum
