@@ -270,8 +270,8 @@ checkpoint_load (const char *folder, Checkpoint *checkpoint, GError **error)
     g_rename (path, aside);
   }
   g_set_error (error, TRAIN_ERROR, EXIT_WEIGHTS,
-      "%s holds no %s checkpoint to go on from: start without --resume, in another folder", folder,
-      numbers->len ? "whole" : "");
+      "%s holds no %scheckpoint to go on from: start without --resume, in another folder", folder,
+      numbers->len ? "whole " : "");
   return FALSE;
 }
 

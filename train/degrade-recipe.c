@@ -266,9 +266,9 @@ degrade_parse (const char *text_or_path, GError **error)
   }
   if (cause) {
     g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
-        "degradations%s%s: %s; give for example "
+        "degradations%s%s: %s; give %sfor example "
         "'2 blur=3:0.3,7:1,11:1.6 ; blur=sigma:0.3..2 > h264=crf:16..30,gop:8 ; none'",
-        file ? " of " : "", file ? text_or_path : "", cause->message);
+        file ? " of " : "", file ? text_or_path : "", cause->message, file ? "" : "a file that is there, or ");
     return NULL;
   }
   degrade->text = g_string_free (g_steal_pointer (&text), FALSE);

@@ -41,7 +41,7 @@ static const SettingEntry entries[] = {
   { "max-minutes", 0, SETTING_NUMBER, FALSE, NULL, 0.01, BIG, NULL, "M",
     "Save a checkpoint and leave after so long, to go on with --resume" },
   /* Learning rate. */
-  { "lr", 0, SETTING_NUMBER, TRUE, "0.001", 0, 1e38, NULL, "RATE", "Learning rate of Adam" },
+  { "lr", 0, SETTING_NUMBER, TRUE, "0.001", 1e-12, 1e38, NULL, "RATE", "Learning rate of Adam" },
   { "schedule", 0, SETTING_CHOICE, TRUE, "plateau", 0, 0, "plateau|cosine|constant", NULL,
     "plateau lowers the rate when validation MSE no longer falls; cosine follows the length of the run" },
   { "warmup", 0, SETTING_INTEGER, TRUE, "0", 0, BIG, NULL, "STEPS", "Steps over which the rate rises" },
