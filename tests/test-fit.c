@@ -512,6 +512,9 @@ test_usage (void)
     { "fit -o DONE --resume --batch=3", EXIT_USAGE, "--batch=3" },
     { "fit -o DONE --resume --init=DONE/weights.safetensors", EXIT_USAGE, "--init" },
     { "fit -o DONE --resume --epochs=3", EXIT_DONE, "best epoch" },
+    { "fit -o DONE --resume --lr=1e-3 --batch=2.0", EXIT_DONE, "this run is over: a larger --epochs" },
+    { "fit -o DONE --resume --lr=2e-3", EXIT_USAGE, "--lr=2e-3" },
+    { "fit DATA -o DONE/weights.safetensors", EXIT_USAGE, "is there already" },
     { "fit DATA -o NEW --batch=0", EXIT_USAGE, "--batch=0" },
     { "fit DATA -o NEW --batch=1.5", EXIT_USAGE, "--batch=1.5" },
     { "fit DATA -o NEW --lr=nan", EXIT_USAGE, "--lr=nan" },
@@ -556,6 +559,77 @@ test_usage (void)
       g_error ("'%s': exit code %d, expected %d and '%s' in:\n%s", arguments->str, result.code, cases[i].code,
           cases[i].says, result.output);
     remove_tree (other);
+  }
+}
+
+/* Stopped early, with more patience it goes on. */
+static void
+test_more_patience (void)
+{
+  g_autofree char *out = folder ("patience");
+  g_auto (Result) first = run (NULL,
+      "fit %s -o %s " NETWORK "--batch=2 --steps-per-epoch=1 --epochs=9 --train-metrics=1 --early-stopping=2 "
+      "--early-stopping-min-delta=1", pairs, out);
+  g_auto (Result) same = { 0 }, more = { 0 };
+
+  assert_code (first, EXIT_DONE);
+  assert_says (&first, "stopped early: 2 epochs");
+  same = run (NULL, "fit -o %s --resume", out);
+  assert_code (same, EXIT_DONE);
+  assert_says (&same, "this run is over: a larger --early-stopping");
+  more = run (NULL, "fit -o %s --resume --early-stopping=3", out);
+  assert_code (more, EXIT_DONE);
+  assert_says (&more, "epoch 4/9");
+  assert_says (&more, "stopped early: 3 epochs");
+}
+
+/* Names are bytes: those that are no UTF-8 are found again, and so is one with blanks. */
+static void
+test_names (void)
+{
+  static const char *const names[] = { "caf\xe9 ; x", " blank ", "%41" };
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree char *data = folder (names[i]), *quoted = g_shell_quote (data), *out = folder ("names"), *html = NULL;
+    g_auto (Result) first = { 0 }, again = { 0 };
+
+    write_picture (data, 1, NULL);
+    write_picture (data, 2, NULL);
+    first = run (NULL, "fit --on-the-fly %s --val %s -o %s " SHORT "--epochs=1", quoted, quoted, out);
+    assert_code (first, EXIT_DONE);
+    again = run (NULL, "fit --resume -o %s --epochs=2", out);
+    assert_code (again, EXIT_DONE);
+    html = read_file (out, "report.html", NULL);
+    g_assert_true (g_utf8_validate (html, -1, NULL));
+  }
+}
+
+/* What is printed into a full disk is lost, and that is told; a reader that has left is not. */
+static void
+test_lost_output (void)
+{
+  static const struct
+  {
+    const char *where;
+    int code;
+  } cases[] = { { ">/dev/full", EXIT_IO }, { "--help >/dev/full", EXIT_IO }, { "| true", EXIT_DONE }, { ">&-", EXIT_DONE },
+    { ">/dev/null", EXIT_DONE } };
+
+  if (!g_file_test ("/dev/full", G_FILE_TEST_EXISTS)) {
+    g_test_skip ("there is no /dev/full");
+    return;
+  }
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
+    /* The code of the program, not of what reads its pipe. */
+    g_autofree char *script = g_strdup_printf ("{ '%s' info %s; echo $? >'%s/code'; } %s", program,
+        *cases[i].where == '|' ? "" : cases[i].where, base, *cases[i].where == '|' ? cases[i].where : "");
+    const char *argv[] = { "sh", "-c", script, NULL };
+    g_autofree char *code = NULL, *said = NULL;
+
+    g_assert_true (g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, NULL, &said, NULL, NULL));
+    code = read_file (base, "code", NULL);
+    if (atoi (code) != cases[i].code || (*said != '\0') != (cases[i].code != EXIT_DONE))
+      g_error ("info %s: exit code %s; it said '%s'", cases[i].where, code, said);
   }
 }
 
@@ -764,6 +838,9 @@ main (int argc, char **argv)
   g_test_add_func ("/fit/terminate", test_terminate);
   g_test_add_func ("/fit/max-minutes", test_max_minutes);
   g_test_add_func ("/fit/usage", test_usage);
+  g_test_add_func ("/fit/more-patience", test_more_patience);
+  g_test_add_func ("/fit/names", test_names);
+  g_test_add_func ("/fit/lost-output", test_lost_output);
   g_test_add_func ("/fit/fine-tune", test_fine_tune);
   g_test_add_func ("/fit/diverged", test_diverged);
   g_test_add_func ("/fit/damaged", test_damaged);

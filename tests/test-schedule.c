@@ -103,6 +103,7 @@ test_curves (void)
   g_assert_cmpfloat_with_epsilon (cosine_rate (1, 0, 1 / 3.0), 0.75, 1e-15);
   g_assert_cmpfloat_with_epsilon (cosine_rate (1e-3, 1e-5, 1), 1e-5, 1e-15);
   g_assert_cmpfloat_with_epsilon (cosine_rate (1e-3, 1e-5, 7), 1e-5, 1e-15);
+  g_assert_cmpfloat_with_epsilon (cosine_rate (1e-7, 1e-6, 1), 1e-7, 1e-19); /* it never rises */
   for (int step = 0; step < 6; step++)
     g_assert_cmpfloat_with_epsilon (warmup_factor ((guint64) step, 4), MIN (step + 1, 4) / 4.0, 1e-15);
   g_assert_cmpfloat (warmup_factor (0, 0), ==, 1);

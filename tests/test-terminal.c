@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -47,13 +48,14 @@ program_clear (Program *program)
 
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Program, program_clear)
 
-/* FALSE: there are no terminals here, and the test is skipped. */
+/* columns: of the terminal; 0 = it does not say. FALSE: there are no terminals here, and the test is skipped. */
 static gboolean
-program_start (Program *program, const char *format, ...) G_GNUC_PRINTF (2, 3);
+program_start (Program *program, int columns, const char *format, ...) G_GNUC_PRINTF (3, 4);
 
 static gboolean
-program_start (Program *program, const char *format, ...)
+program_start (Program *program, int columns, const char *format, ...)
 {
+  const struct winsize size = { .ws_row = 24, .ws_col = (unsigned short) columns };
   g_autofree char *arguments = NULL, *line = NULL;
   g_auto (GStrv) argv = NULL;
   g_autoptr (GError) error = NULL;
@@ -65,6 +67,7 @@ program_start (Program *program, const char *format, ...)
     g_test_skip ("no terminal can be made here");
     return FALSE;
   }
+  g_assert_cmpint (ioctl (terminal, TIOCSWINSZ, &size), ==, 0);
   va_start (list, format);
   arguments = g_strdup_vprintf (format, list);
   va_end (list);
@@ -151,12 +154,12 @@ read_weights (const char *folder, gsize *size)
 static void
 test_progress (void)
 {
-  static const char *const parts[] = { "\repoch 1 [######", "] 1/4  loss ", "  PSNR ", " pictures/s", "  (run ", " left",
+  static const char *const parts[] = { "\repoch 1 [######", "] 1/4  ", " left  loss ", "  PSNR ", " pictures/s", "  (run ",
     "epoch 1 statistics [", "epoch 1 validation [", "epoch 1 training metrics [", "\repoch 3 [" };
   g_autofree char *out = g_build_filename (base, "progress", NULL);
   g_auto (Program) program = { 0 };
 
-  if (!program_start (&program, "fit %s -o %s %s", pairs, out, OPTIONS))
+  if (!program_start (&program, 200, "fit %s -o %s %s", pairs, out, OPTIONS))
     return;
   g_assert_cmpint (program_end (&program), ==, 0);
   for (guint i = 0; i < G_N_ELEMENTS (parts); i++)
@@ -164,6 +167,35 @@ test_progress (void)
       g_error ("'%s' is not in what it said:\n%s", parts[i], program.said->str);
   /* Wiped away before a line that stays. */
   g_assert_nonnull (strstr (program.said->str, " \repoch 1/3  step 4  lr 1.00e-03 "));
+}
+
+/* No line of the bar is as wide as the terminal, where it would wrap and stay. */
+static void
+test_narrow (void)
+{
+  static const int columns[] = { 0, 1, 2, 20, 60, 80 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (columns); i++) {
+    g_autofree char *out = g_strdup_printf ("%s/narrow-%u", base, i);
+    g_auto (Program) program = { 0 };
+    g_auto (GStrv) pieces = NULL;
+    gsize most = 0, limit = columns[i] ? (gsize) columns[i] : 80;
+    guint bars = 0;
+
+    if (!program_start (&program, columns[i], "fit %s -o %s %s --epochs=1", pairs, out, OPTIONS))
+      return;
+    g_assert_cmpint (program_end (&program), ==, 0);
+    /* A bar stands behind a carriage return, and before another one; the lines that stay end with a new line. */
+    pieces = g_strsplit (program.said->str, "\r", -1);
+    for (guint p = 1; pieces[p]; p++)
+      if (!strchr (pieces[p], '\n') && pieces[p + 1] && pieces[p + 1][0] != '\n') {
+        bars += pieces[p][0] == 'e';
+        most = MAX (most, strlen (pieces[p]));
+      }
+    g_test_message ("%d columns: %u bars, %" G_GSIZE_FORMAT " long at most", columns[i], bars, most);
+    g_assert_cmpuint (most, <, limit);
+    g_assert_true (bars > 0 || columns[i] < 2);
+  }
 }
 
 /* Told to stop in a phase it saves and leaves, and goes on to the same end. */
@@ -177,26 +209,30 @@ test_phases (void)
   gsize n;
   guint stopped = 0;
 
-  if (!program_start (&reference, "fit %s -o %s %s", pairs, whole, OPTIONS))
+  if (!program_start (&reference, 0, "fit %s -o %s %s", pairs, whole, OPTIONS))
     return;
   g_assert_cmpint (program_end (&reference), ==, 0);
   expected = read_weights (whole, &n);
   for (guint i = 0; i < G_N_ELEMENTS (phases); i++) {
     g_autofree char *out = g_strdup_printf ("%s/phase-%u", base, i), *weights = NULL;
     g_auto (Program) program = { 0 }, again = { 0 };
-    int signal_number = i % 2 ? SIGTERM : SIGINT, code;
+    static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+    int signal_number = signals[i % G_N_ELEMENTS (signals)], code;
     gsize size;
 
-    g_assert_true (program_start (&program, "fit %s -o %s %s", pairs, out, OPTIONS));
+    g_assert_true (program_start (&program, 0, "fit %s -o %s %s", pairs, out, OPTIONS));
     g_assert_true (program_says (&program, phases[i]));
     kill (program.pid, signal_number);
+    if (signal_number == SIGHUP) /* it comes twice when a terminal goes away */
+      kill (program.pid, signal_number);
     code = program_end (&program);
     g_test_message ("%s: exit code %d", phases[i], code);
     if (code) { /* else it was over before it heard of it */
       g_assert_cmpint (code, ==, 128 + signal_number);
+      g_assert_nonnull (strstr (program.said->str, "by a signal, all is saved: go on with --resume"));
       stopped++;
     }
-    g_assert_true (program_start (&again, "fit -o %s --resume", out));
+    g_assert_true (program_start (&again, 0, "fit -o %s --resume", out));
     g_assert_cmpint (program_end (&again), ==, 0);
     weights = read_weights (out, &size);
     g_assert_cmpmem (weights, size, expected, n);
@@ -214,6 +250,7 @@ main (int argc, char **argv)
   g_assert_true (g_getenv ("DEBLURUNET_TRAIN") && base && media_start (NULL));
   make_pairs ();
   g_test_add_func ("/terminal/progress", test_progress);
+  g_test_add_func ("/terminal/narrow", test_narrow);
   g_test_add_func ("/terminal/phases", test_phases);
   failed = g_test_run ();
   remove_tree (base);

@@ -74,7 +74,9 @@ list (const char *folder)
 static char *
 path_of (const char *folder, guint64 number)
 {
-  return g_strdup_printf ("%s/" PREFIX "%010" G_GUINT64_FORMAT, folder, number);
+  g_autofree char *name = g_strdup_printf (PREFIX "%010" G_GUINT64_FORMAT, number);
+
+  return g_build_filename (folder, name, NULL);
 }
 
 gboolean

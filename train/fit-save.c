@@ -158,6 +158,8 @@ fit_restore (Fit *fit, const Checkpoint *checkpoint, GKeyFile *file, GError **er
     }
   if (!fit_state_restore (&fit->state, file, error))
     return FALSE;
+  /* With more patience than it had it goes on. */
+  fit->state.stopped = fit->state.stopped && fit->state.stopping.wait >= fit->state.stopping.patience;
   view = trainer_view (checkpoint, fit->state.adam_steps);
   return du_trainer_set_state (fit->trainer, &view, error);
 }

@@ -4,7 +4,6 @@
 #include "fit.h"
 
 #include <math.h>
-#include <signal.h>
 #include <unistd.h>
 
 #define SKIPS_BORNE 5 /* steps in a row whose loss or gradient is not finite */
@@ -49,6 +48,15 @@ static gboolean
 time_is_up (const Fit *fit)
 {
   return fit->plan.minutes > 0 && fit->state.seconds >= fit->plan.minutes * 60;
+}
+
+/* Is there anything left to do? */
+static gboolean
+is_wanted (const Fit *fit)
+{
+  const FitState *state = &fit->state;
+
+  return (state->epoch < fit->plan.epochs && !state->stopped && !time_is_up (fit)) || state->position;
 }
 
 double
@@ -97,12 +105,7 @@ static EpochEnd
 leave (Fit *fit, GError **error)
 {
   progress_end (&fit->progress);
-  if (!fit_save_checkpoint (fit, FALSE, error))
-    return EPOCH_FAILED;
-  if (!interrupted ())
-    g_print ("stopped at step %" G_GUINT64_FORMAT " after --max-minutes: go on with --resume\n",
-        fit->state.batches);
-  return EPOCH_LEFT;
+  return fit_save_checkpoint (fit, FALSE, error) ? EPOCH_LEFT : EPOCH_FAILED;
 }
 
 static gboolean
@@ -179,6 +182,7 @@ static void
 print_end (const Fit *fit)
 {
   const FitState *state = &fit->state;
+  g_autofree char *report = NULL;
   const EpochRecord *best;
 
   if (state->best_epoch < 0 || state->best_epoch >= state->history->len)
@@ -195,7 +199,8 @@ print_end (const Fit *fit)
           best->kernel_psnr[k], best->kernel_psnr[k] - best->kernel_psnr_blurred[k],
           best->kernel_ssim_blurred[k], best->kernel_ssim[k]);
   }
-  g_print ("weights: %s\nreport: %s/report.html\n", fit->weights_path, fit->folder);
+  report = g_build_filename (fit->folder, "report.html", NULL);
+  g_print ("weights: %s\nreport: %s\n", fit->weights_path, report);
 }
 
 /* ---- the command --------------------------------------------------------------------------- */
@@ -224,6 +229,10 @@ prepare (Fit *fit, GError **error)
   } else if (checkpoint_exists (fit->folder)) {
     g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
         "%s holds a training already: go on with --resume, or give another folder", fit->folder);
+    return FALSE;
+  } else if (g_file_test (fit->weights_path, G_FILE_TEST_EXISTS)) {
+    g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
+        "%s is there already and would be replaced: give another -o, or move it away", fit->weights_path);
     return FALSE;
   }
   if (!fit_plan_init (&fit->plan, fit->settings, error) || !fit_open_data (fit, error))
@@ -303,7 +312,10 @@ print_start (const Fit *fit)
   g_print ("data: %u pictures to train, %u to validate; %" G_GUINT64_FORMAT " steps of %u %dx%d an epoch\n",
       fit->n_train, fit->n_validation, fit->steps_per_epoch, fit->plan.batch, width, height);
   print_memory (fit, height, width);
-  if (fit->state.batches)
+  if (!is_wanted (fit))
+    g_print ("this run is over: a larger %s would go on with it\n",
+        fit->state.stopped ? "--early-stopping" : time_is_up (fit) ? "--minutes" : "--epochs");
+  else if (fit->state.batches)
     g_print ("going on at epoch %u, step %" G_GUINT64_FORMAT "\n", fit->state.epoch + 1, fit->state.batches);
 }
 
@@ -313,8 +325,6 @@ fit_command (int argc, char **argv, GError **error)
   g_auto (Fit) fit = { .lock = -1, .begun = g_get_monotonic_time () };
   EpochEnd end = EPOCH_OVER;
 
-  /* A full quota is to be an error of write(), not a signal. */
-  signal (SIGXFSZ, SIG_IGN);
   fit.settings = fit_settings_parse (argc, argv, error);
   if (!fit.settings)
     return EXIT_DONE;
@@ -324,14 +334,15 @@ fit_command (int argc, char **argv, GError **error)
   if (!fit_place_pictures (&fit, error))
     return EXIT_USAGE;
   print_start (&fit);
-  while (((fit.state.epoch < fit.plan.epochs && !fit.state.stopped && !time_is_up (&fit))
-             || fit.state.position)
-         && (end == EPOCH_OVER || end == EPOCH_AGAIN))
+  while (is_wanted (&fit) && (end == EPOCH_OVER || end == EPOCH_AGAIN))
     end = run_epoch (&fit, error);
   if (end == EPOCH_FAILED)
     return EXIT_IO;
-  if (end == EPOCH_LEFT)
+  if (end == EPOCH_LEFT) {
+    g_print ("stopped at step %" G_GUINT64_FORMAT " %s: go on with --resume\n", fit.state.batches,
+        interrupted () ? "by a signal, all is saved" : "after --max-minutes");
     return interrupted () ? interrupted_exit_code () : EXIT_DONE;
+  }
   if (fit.state.stopped)
     g_print ("stopped early: %u epochs without gain in validation MSE\n", fit.state.stopping.wait);
   if (!fit_report_save (&fit, error))

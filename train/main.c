@@ -4,8 +4,10 @@
 #include "train.h"
 
 #include <locale.h>
-#include <stdlib.h>
+#include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct
 {
@@ -28,17 +30,25 @@ print_help (void)
     g_print ("  %-8s %s\n", commands[i].name, commands[i].summary);
   g_print ("\n'deblurunet-train COMMAND --help' shows a command's options; --version the version.\n\n"
            "Exit codes: 0 done, 2 usage, 3 data, 4 weights or checkpoint file, 5 input or output, 6 GPU,\n"
-           "7 diverged, 130 and 143 after SIGINT and SIGTERM, once all is saved.\n");
+           "7 diverged, 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM, once all is saved.\n");
 }
 
-int
-main (int argc, char **argv)
+/* What was printed into a full disk is lost. A pipe whose reader has gone, or no stdout at all, is somebody's wish. */
+static gboolean
+output_is_lost (void)
+{
+  struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+
+  return (fflush (stdout) != 0 || ferror (stdout))
+         && (poll (&out, 1, 0) < 1 || !(out.revents & (POLLERR | POLLHUP | POLLNVAL)));
+}
+
+static ExitCode
+run (int argc, char **argv)
 {
   g_autoptr (GError) error = NULL;
   ExitCode code = EXIT_USAGE;
 
-  setlocale (LC_CTYPE, "");
-  interrupted_catch ();
   if (argc < 2) {
     g_printerr ("deblurunet-train: no command given: try 'deblurunet-train --help'\n");
     return EXIT_USAGE;
@@ -65,4 +75,19 @@ main (int argc, char **argv)
     }
   g_printerr ("deblurunet-train: '%s' is not a command: try 'deblurunet-train --help'\n", argv[1]);
   return EXIT_USAGE;
+}
+
+int
+main (int argc, char **argv)
+{
+  ExitCode code;
+
+  setlocale (LC_CTYPE, "");
+  interrupted_catch ();
+  code = run (argc, argv);
+  if (code != EXIT_DONE || !output_is_lost ())
+    return code;
+  g_printerr ("deblurunet-train: what it has printed could not be written: the disk is full, or cannot be written to; "
+              "all else is done\n");
+  return EXIT_IO;
 }

@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #define BAR_CELLS 24
+#define NARROW 110 /* columns: the bar then has half of its cells */
 #define DRAW_INTERVAL (G_USEC_PER_SEC / 10)
 #define LOG_INTERVAL (60 * G_USEC_PER_SEC)
 
@@ -40,12 +42,34 @@ progress_duration (double seconds, char text[32])
     g_snprintf (text, 32, "%u s", (guint) s);
 }
 
+/* Characters that a line of the terminal takes: the last column would wrap. */
+static gsize
+line_length (void)
+{
+  struct winsize size;
+
+  return ioctl (STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col - 1u : 79;
+}
+
+/* What is too long for the line goes, field by field from the end: a line that wraps could not be wiped. */
+static void
+shorten (GString *line, gsize length)
+{
+  while (line->len > length) {
+    char *field = g_strrstr (line->str, "  ");
+
+    g_string_truncate (line, field ? (gsize) (field - line->str) : length);
+  }
+}
+
 void
 progress_update (Progress *progress, guint64 done, const char *text)
 {
   gint64 now = g_get_monotonic_time ();
   double seconds = (double) (now - progress->begun) / G_USEC_PER_SEC;
-  guint cells = (guint) (MIN (done, progress->total) * BAR_CELLS / MAX (progress->total, 1));
+  gsize length = progress->terminal ? line_length () : 0;
+  guint all = length < NARROW ? BAR_CELLS / 2 : BAR_CELLS;
+  guint cells = (guint) ((double) MIN (done, progress->total) / (double) MAX (progress->total, 1) * all);
   g_autoptr (GString) line = NULL;
   char left[32];
 
@@ -54,21 +78,23 @@ progress_update (Progress *progress, guint64 done, const char *text)
   line = g_string_new (progress->title);
   if (progress->terminal) {
     g_string_append (line, " [");
-    for (guint i = 0; i < BAR_CELLS; i++)
+    for (guint i = 0; i < all; i++)
       g_string_append_c (line, i < cells ? '#' : '.');
     g_string_append_c (line, ']');
   }
   g_string_append_printf (line, " %" G_GUINT64_FORMAT "/%" G_GUINT64_FORMAT, done, progress->total);
-  if (text && *text)
-    g_string_append_printf (line, "  %s", text);
   if (done > progress->first && done < progress->total) {
     progress_duration (seconds / (double) (done - progress->first) * (double) (progress->total - done), left);
     g_string_append_printf (line, "  %s left", left);
   }
+  if (text && *text)
+    g_string_append_printf (line, "  %s", text);
   if (progress->terminal) {
-    gsize width = line->len;
+    gsize width;
 
-    while (line->len < progress->width)
+    shorten (line, length);
+    width = line->len;
+    while (line->len < MIN (progress->width, length))
       g_string_append_c (line, ' ');
     progress->width = width;
     fprintf (stderr, "\r%s", line->str);
@@ -83,7 +109,7 @@ void
 progress_end (Progress *progress)
 {
   if (progress->terminal && progress->width)
-    fprintf (stderr, "\r%*s\r", (int) progress->width, "");
+    fprintf (stderr, "\r%*s\r", (int) MIN (progress->width, line_length ()), "");
   g_clear_pointer (&progress->title, g_free);
   *progress = (Progress){ 0 };
 }

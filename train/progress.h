@@ -18,7 +18,7 @@ typedef struct
 /* first: what is done already, when a piece of work is taken up again. */
 void progress_begin (Progress *progress, guint64 first, guint64 total, const char *title, ...)
     G_GNUC_PRINTF (4, 5);
-/* done of total; text stands behind the bar. Cheap: draws ten times a second at most, a log line a minute. */
+/* done of total; text stands behind the bar, in fields two spaces apart, as many as the terminal is wide enough for. Cheap: draws ten times a second at most, a log line a minute. */
 void progress_update (Progress *progress, guint64 done, const char *text);
 /* Removes the bar; to be called before anything else is printed. A Progress of zeros is allowed. */
 void progress_end (Progress *progress);

@@ -74,6 +74,7 @@ reduce_on_plateau_epoch (ReduceOnPlateau *plateau, double rate, double value)
 double
 cosine_rate (double rate, double min_rate, double progress)
 {
+  min_rate = MIN (min_rate, rate);
   return min_rate + 0.5 * (rate - min_rate) * (1 + cos (G_PI * CLAMP (progress, 0, 1)));
 }
 

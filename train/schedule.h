@@ -38,7 +38,7 @@ void reduce_on_plateau_init (ReduceOnPlateau *plateau, double factor, guint pati
 /* At the end of an epoch: the learning rate of the next one. */
 double reduce_on_plateau_epoch (ReduceOnPlateau *plateau, double rate, double value);
 
-/* Half a cosine from rate at progress 0 down to min_rate at 1 (Loshchilov & Hutter 2017, eq. 5, one
+/* Half a cosine from rate at progress 0 down to min_rate, which is no more than that, at 1 (Loshchilov & Hutter 2017, eq. 5, one
  * cycle). */
 double cosine_rate (double rate, double min_rate, double progress);
 /* Factor of the rate for a step counted from 0: rises in equal parts to 1 at step warmup - 1. */

@@ -263,13 +263,41 @@ settings_set (Settings *settings, const char *name, const char *value)
     texts_clear (settings->values[index]);
 }
 
+/* A key file is UTF-8, and what is not is lost in it: such a path is kept as a URI, which no absolute path looks
+ * like. g_free. */
+static char *
+path_to_text (const char *path)
+{
+  g_autofree char *absolute = g_canonicalize_filename (path, NULL);
+
+  return g_utf8_validate (absolute, -1, NULL) ? g_steal_pointer (&absolute)
+                                              : g_filename_to_uri (absolute, NULL, NULL);
+}
+
+static char *
+path_from_text (const char *text)
+{
+  char *path = g_str_has_prefix (text, "file:") ? g_filename_from_uri (text, NULL, NULL) : NULL;
+
+  return path ? path : g_strdup (text);
+}
+
+/* The same number may be spelt in several ways. */
+static gboolean
+same_value (const SettingEntry *entry, const char *a, const char *b)
+{
+  gboolean number = entry->kind == SETTING_INTEGER || entry->kind == SETTING_NUMBER;
+
+  return g_strcmp0 (a, b) == 0 || (number && a && b && g_ascii_strtod (a, NULL) == g_ascii_strtod (b, NULL));
+}
+
 static void
 store (GKeyFile *file, const char *group, const char *key, GPtrArray *texts, gboolean paths)
 {
   g_autoptr (GPtrArray) copy = g_ptr_array_new_with_free_func (g_free);
 
   for (guint i = 0; i + 1 < texts->len; i++)
-    g_ptr_array_add (copy, paths ? g_canonicalize_filename (g_ptr_array_index (texts, i), NULL)
+    g_ptr_array_add (copy, paths ? path_to_text (g_ptr_array_index (texts, i))
                                  : g_strdup (g_ptr_array_index (texts, i)));
   g_key_file_set_string_list (file, group, key, (const char *const *) copy->pdata, copy->len);
 }
@@ -292,7 +320,7 @@ settings_restore (Settings *settings, GKeyFile *file, const char *group, GError 
     const char *old = stored ? stored[0] : NULL;
 
     if (settings->given[i] && entry->fixed && entry->kind != SETTING_PATHS
-        && g_strcmp0 (old, settings_text (settings, entry->name)) != 0) {
+        && !same_value (entry, old, settings_text (settings, entry->name))) {
       g_set_error (error, TRAIN_ERROR, EXIT_USAGE,
           "--%s=%s: the run was begun with %s and cannot change now; start another with --init", entry->name,
           settings_text (settings, entry->name), old ? old : "none");
@@ -302,16 +330,21 @@ settings_restore (Settings *settings, GKeyFile *file, const char *group, GError 
       continue;
     texts_clear (settings->values[i]);
     for (char **text = stored; text && *text; text++) {
-      if (!check (entry, *text, error))
+      g_autofree char *value = entry->kind == SETTING_PATHS ? path_from_text (*text) : g_strdup (*text);
+
+      if (!check (entry, value, error))
         return FALSE;
-      texts_add (settings->values[i], *text);
+      texts_add (settings->values[i], value);
     }
   }
   if (settings->operands->len == 1) {
     g_auto (GStrv) stored = g_key_file_get_string_list (file, group, OPERANDS, NULL, NULL);
 
-    for (char **text = stored; text && *text; text++)
-      texts_add (settings->operands, *text);
+    for (char **text = stored; text && *text; text++) {
+      g_autofree char *path = path_from_text (*text);
+
+      texts_add (settings->operands, path);
+    }
   }
   return TRUE;
 }

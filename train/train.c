@@ -94,19 +94,22 @@ static volatile sig_atomic_t caught;
 static void
 on_signal (int number)
 {
-  if (caught)
+  if (!caught)
+    caught = number;
+  else if (number != SIGHUP) /* both the shell and the kernel tell of a terminal that is gone */
     _exit (128 + number);
-  caught = number;
 }
 
 void
 interrupted_catch (void)
 {
-  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+  struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART }, before;
 
   sigemptyset (&action.sa_mask);
   sigaction (SIGINT, &action, NULL);
   sigaction (SIGTERM, &action, NULL);
+  if (sigaction (SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* else nohup's */
+    sigaction (SIGHUP, &action, NULL);
   /* A closed pipe and a full quota are errors of the write, with a message and an exit code. */
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);

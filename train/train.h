@@ -45,8 +45,8 @@ char *parameters_size (gsize count);
 /* All of it, in MiB. */
 double memory_total (const DuTrainerMemory *memory);
 
-/* First SIGINT or SIGTERM: this returns its number from then on; the long loops poll it at every step, save
- * and return with interrupted_exit_code(). A second signal ends the process at once. */
+/* First SIGINT, SIGTERM or, unless that was ignored, SIGHUP: this returns its number from then on; the long loops poll it at every step, save
+ * and return with interrupted_exit_code(). A second one, but for SIGHUP, ends the process at once. */
 int interrupted (void);
 void interrupted_catch (void); /* from main(), once */
 ExitCode interrupted_exit_code (void);

@@ -220,8 +220,9 @@ reduce (const Triptych *triptych, int which, int height, int width)
 static GBytes *
 to_jpeg (int height, int width, const guint8 *rgb)
 {
-  GstElement *pipeline
-      = gst_parse_launch ("appsrc name=in ! jpegenc quality=80 ! appsink name=out sync=false", NULL);
+  g_autoptr (GError) missing = NULL;
+  g_autoptr (GstElement) pipeline
+      = gst_parse_launch ("appsrc name=in ! jpegenc quality=80 ! appsink name=out sync=false", &missing);
   g_autoptr (GstElement) in = NULL, out = NULL;
   g_autoptr (GstCaps) caps = NULL;
   g_autoptr (GstSample) sample = NULL;
@@ -230,7 +231,8 @@ to_jpeg (int height, int width, const guint8 *rgb)
   GstMapInfo map;
   GBytes *bytes = NULL;
 
-  if (!pipeline)
+  /* There may be one all the same, with a gap, out of which nothing would come. */
+  if (!pipeline || missing)
     return NULL;
   in = gst_bin_get_by_name (GST_BIN (pipeline), "in");
   out = gst_bin_get_by_name (GST_BIN (pipeline), "out");
@@ -251,7 +253,6 @@ to_jpeg (int height, int width, const guint8 *rgb)
     gst_buffer_unmap (gst_sample_get_buffer (sample), &map);
   }
   gst_element_set_state (pipeline, GST_STATE_NULL);
-  gst_object_unref (pipeline);
   return bytes;
 }
 
