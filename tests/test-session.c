@@ -7,6 +7,7 @@
 
 #include <fenv.h>
 #include <malloc.h>
+#include <sys/resource.h>
 
 enum
 {
@@ -339,6 +340,49 @@ test_no_growth (gconstpointer data)
     g_assert_cmpint (status ("VmRSS:"), <, resident + ALLOWED_KIB);
 }
 
+/* Where memory ends is luck; that it ends in an error is not. The libraries below would end the process. */
+static void
+test_no_memory (void)
+{
+  enum
+  {
+    MIB = 1 << 20, MOST = 160,
+    H = 128, W = 224, COUNT = H * W * 3,
+  };
+  g_autofree float *input = random_values (1, COUNT), *output = g_new (float, COUNT);
+  int failed = 0;
+
+  if (SANITIZED) {
+    g_test_skip ("the sanitizers want more address space than there is to limit");
+    return;
+  }
+  if (!g_test_subprocess ()) {
+    g_test_trap_subprocess (NULL, 0, G_TEST_SUBPROCESS_INHERIT_STDERR);
+    g_test_trap_assert_passed ();
+    return;
+  }
+  for (int more = 4; more <= MOST; more += 4) {
+    g_autoptr (DuModel) model = new_model (16, 1);
+    const DuSessionOptions options = { DU_BACKEND_CPU, DU_PRECISION_AUTO, 1, -1 };
+    g_autoptr (DuSession) session = NULL;
+    g_autoptr (GError) error = NULL;
+    struct rlimit limit;
+
+    g_assert_cmpint (getrlimit (RLIMIT_AS, &limit), ==, 0);
+    limit.rlim_cur = (rlim_t) status ("VmSize:") * 1024 + (rlim_t) more * MIB;
+    g_assert_cmpint (setrlimit (RLIMIT_AS, &limit), ==, 0);
+    session = du_session_open (model, &options, &error);
+    if (!session || !du_session_forward (session, 1, H, W, input, output, &error)) {
+      g_assert_error (error, DU_ERROR, DU_ERROR_MEMORY);
+      failed++;
+    }
+    limit.rlim_cur = limit.rlim_max;
+    g_assert_cmpint (setrlimit (RLIMIT_AS, &limit), ==, 0);
+  }
+  g_printerr ("# %d of %d without memory\n", failed, MOST / 4);
+  g_assert_cmpint (failed, >, 0);
+}
+
 /* The published network on a whole tile, the fast back end against plain C. The head's picture is taken off again, so that it
  * does not hide an error. */
 static void
@@ -423,6 +467,7 @@ main (int argc, char **argv)
   g_test_add_func ("/session/errors", test_errors);
   g_test_add_func ("/session/release", test_release);
   g_test_add_func ("/session/open-threads", test_open_threads);
+  g_test_add_func ("/session/no-memory", test_no_memory);
   g_test_add_func ("/session/whole", test_whole);
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autofree char *reference = g_strdup_printf ("/session/%s/reference", cases[i].name);

@@ -12,6 +12,9 @@
 #include <oneapi/dnnl/dnnl.h>
 #include <oneapi/dnnl/dnnl_debug.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+
+#define ROOM ((gsize) 32 << 20) /* bytes, more than one primitive takes beside what it is given */
 
 struct _DuLibrary
 {
@@ -153,12 +156,29 @@ check (dnnl_status_t status, const char *what, GError **error)
   return FALSE;
 }
 
+/* Where the library cannot have the memory for the code that it generates, it ends the program or writes to address 0
+ * (2.6.3): asked beforehand. */
+static gboolean
+has_room (GError **error)
+{
+  void *room = mmap (NULL, ROOM, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+  if (room == MAP_FAILED) {
+    g_set_error (error, DU_ERROR, DU_ERROR_MEMORY,
+        "not enough memory for a convolution's code: close other programs or raise the limit of memory");
+    return FALSE;
+  }
+  munmap (room, ROOM);
+  return TRUE;
+}
+
 DuLibrary *
 du_library_open (GError **error)
 {
   DuLibrary *library = g_new0 (DuLibrary, 1);
 
-  if (check (dnnl_engine_create (&library->engine, dnnl_cpu, 0), "create its engine", error)
+  if (has_room (error)
+      && check (dnnl_engine_create (&library->engine, dnnl_cpu, 0), "create its engine", error)
       && check (dnnl_stream_create (&library->stream, library->engine, dnnl_stream_default_flags),
           "create its stream", error))
     return library;
@@ -366,7 +386,7 @@ du_conv_new (DuLibrary *library, const DuConvShape *shape, GError **error)
     return NULL;
   }
   conv->stream = library->stream;
-  ok = check (describe (shape, &d, &plain), "describe a tensor", error)
+  ok = has_room (error) && check (describe (shape, &d, &plain), "describe a tensor", error)
        && make (conv, library, &d, REF (plain), error);
   describe_free (&d.source);
   describe_free (&d.weights);
