@@ -31,7 +31,8 @@ static const SettingEntry entries[] = {
     "CUDA device, -1 = the first that works" },
   { "precision", 0, SETTING_CHOICE, FALSE, "auto", 0, 0, SETTINGS_PRECISIONS, NULL, "Of activations" },
   { "threads", 't', SETTING_INTEGER, FALSE, "0", 0, 1024, NULL, "N", "CPU threads, 0 = one per core" },
-  { "overlap", 0, SETTING_INTEGER, FALSE, NULL, 0, 128, NULL, "PIXELS", "That neighbouring tiles share" },
+  { "overlap", 0, SETTING_INTEGER, FALSE, NULL, 0, 128, NULL, "PIXELS",
+    "That neighbouring tiles share (the element's)" },
   EVAL_STREAMS_OPTIONS,
 };
 /* clang-format on */

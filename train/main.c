@@ -29,6 +29,12 @@ print_help (void)
   for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
     g_print ("  %-8s %s\n", commands[i].name, commands[i].summary);
   g_print ("\n'deblurunet-train COMMAND --help' shows a command's options; --version the version.\n\n"
+           "Examples:\n"
+           "  deblurunet-train synth pictures/ clip.mp4 data/\n"
+           "  deblurunet-train fit data/ -o run/\n"
+           "  deblurunet-train eval test/ --weights run/weights.safetensors -o figures/\n"
+           "  gst-launch-1.0 filesrc location=in.mp4 ! decodebin ! videoconvert \\\n"
+           "    ! deblurunet weights=run/weights.safetensors ! videoconvert ! autovideosink sync=false\n\n"
            "Exit codes: 0 done, 2 usage, 3 data, 4 weights or checkpoint file, 5 input or output, 6 GPU,\n"
            "7 diverged, 129, 130 and 143 after SIGHUP, SIGINT and SIGTERM, once all is saved.\n");
 }

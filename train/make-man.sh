@@ -40,6 +40,9 @@ for command in $commands; do
     /^$/ { next }
     { if (!paragraph) print options ? ".PP" : ""; paragraph = 1; print }' | sed '/^$/d'
 done
+printf '.SH EXAMPLES\n.nf\n'
+part '/^Examples:/,/^$/p' | sed -e 1d -e '$d' -e 's/^  //'
+printf '.fi\n'
 printf '.SH EXIT STATUS\n'
 part '/^Exit codes: /,$p' | sed '1s/^Exit codes: //'
 printf '.SH ENVIRONMENT\n.TP\n.B OMP_WAIT_POLICY\nOn a machine that is busy with other work,\n'
