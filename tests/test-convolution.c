@@ -2,6 +2,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "cpu.h"
+#include "half.h"
 #include "onednn/convolution.h"
 
 #include <locale.h>
@@ -42,15 +43,29 @@ n_pixels (const DuConvShape *s)
   return (gsize) s->n * s->height * s->width;
 }
 
-/* What the convolution makes of the arguments, but for the weights; free(). */
+/* Rounds the values to the type; the same as the type has them, free(). */
+static void *
+typed (DuType type, float *values, gsize count)
+{
+  void *copy = allocate (count);
+
+  if (type == DU_TYPE_F32)
+    return memcpy (copy, values, count * sizeof (float));
+  for (gsize i = 0; i < count; i++)
+    values[i] = du_bf16_to_float (((guint16 *) copy)[i] = du_bf16_from_float (values[i]));
+  return copy;
+}
+
+/* What the convolution makes of the arguments, but for the weights, as float32; free(). */
 static float *
-run (const DuConvShape *shape, const DuConvArguments *arguments, const float *weights, const char *expected)
+run (const DuConvShape *shape, const DuConvArguments *arguments, const void *weights, const char *expected)
 {
   g_autoptr (GError) error = NULL;
   const gboolean data = shape->kind == DU_CONV_DATA;
   const gsize count = n_pixels (shape) * (data ? shape->channels_in : shape->channels_out);
   DuConvArguments own = *arguments;
   float *result = allocate (count), *scratch;
+  void *raw = allocate (count);
   DuConv *conv = du_conv_new (library, shape, &error);
 
   g_assert_no_error (error);
@@ -58,9 +73,8 @@ run (const DuConvShape *shape, const DuConvArguments *arguments, const float *we
     g_assert_cmpstr (du_conv_implementation (conv), ==, expected);
   else
     g_assert_cmpstr (du_conv_implementation (conv), !=, "winograd");
-  for (gsize i = 0; i < count; i++)
-    result[i] = NAN; /* each must be written */
-  *(data ? &own.source : &own.destination) = result;
+  memset (raw, 0xff, count * sizeof (float)); /* NaN in both types: each value must be written */
+  *(data ? &own.source : &own.destination) = raw;
   scratch = allocate (du_conv_scratch_size (conv) / sizeof (float) + 1);
   memset (scratch, 0xff, du_conv_scratch_size (conv)); /* NaN, which must not be read */
   g_assert_true (du_conv_pack (conv, weights, scratch, &error));
@@ -69,6 +83,15 @@ run (const DuConvShape *shape, const DuConvArguments *arguments, const float *we
   g_assert_no_error (error);
   du_conv_free (conv);
   free (scratch);
+  if (shape->type == DU_TYPE_BF16) {
+    const guint16 *halves = (const guint16 *) (const void *) raw;
+
+    for (gsize i = 0; i < count; i++)
+      result[i] = du_bf16_to_float (halves[i]);
+  } else {
+    memcpy (result, raw, count * sizeof (float));
+  }
+  free (raw);
   return result;
 }
 
@@ -76,19 +99,20 @@ static void
 compare (const DuConvShape *s, const float *a, const float *b, double tolerance)
 {
   const gsize count = n_pixels (s) * (s->kind == DU_CONV_DATA ? s->channels_in : s->channels_out);
+  const double rounding = s->type == DU_TYPE_BF16 && tolerance > 0 ? 0x1p-8 : 0;
   double largest = 0;
 
   for (gsize i = 0; i < count; i++)
     largest = MAX (largest, fabs (b[i]));
   for (gsize i = 0; i < count; i++)
-    if (!(fabs ((double) a[i] - b[i]) <= tolerance * largest))
+    if (!(fabs ((double) a[i] - b[i]) <= tolerance * largest + rounding * fabs (b[i])))
       g_error ("%s of %dx%dx%d, %d+%d->%d channels: value %" G_GSIZE_FORMAT " is %.9g, should be %.9g; the "
                "largest is %g",
           s->kind == DU_CONV_DATA ? "gradient" : "forward", s->n, s->height, s->width, s->channels_in,
           s->channels_skip, s->channels_out, i, a[i], b[i], largest);
 }
 
-/* The same through the library alone, which takes two sources as one. */
+/* The same in float32 through the library alone, which takes two sources as one. */
 static float *
 run_library (const DuConvShape *shape, const DuConvArguments *arguments, const float *weights)
 {
@@ -97,6 +121,7 @@ run_library (const DuConvShape *shape, const DuConvArguments *arguments, const f
   float *both = NULL, *result;
 
   joined.library = TRUE;
+  joined.type = DU_TYPE_F32;
   joined.channels_in += shape->channels_skip;
   joined.channels_skip = 0;
   if (shape->channels_skip) {
@@ -128,19 +153,27 @@ check (GRand *random, DuConvShape shape, double scale)
   float *bias = random_values (random, shape.channels_out, scale);
   float *factor = random_values (random, shape.channels_out, 2);
   float *shift = random_values (random, shape.channels_out, scale);
-  const DuConvArguments arguments = {
+  DuConvArguments arguments = {
     .source = source, .skip = skip, .destination = gradient, .bias = bias, .scale = factor, .shift = shift
   };
+  void *sources[] = { typed (shape.type, source, n_pixels (&shape) * shape.channels_in),
+    typed (shape.type, skip, n_pixels (&shape) * MAX (shape.channels_skip, 1)),
+    typed (shape.type, gradient, n_pixels (&shape) * shape.channels_out),
+    typed (shape.type, weights, (gsize) shape.channels_out * (inputs + other) * TAPS) };
+  const gsize size = shape.type == DU_TYPE_BF16 ? sizeof (guint16) : sizeof (float);
   float *expected, *first = NULL;
 
   shape.weights_stride = (gsize) (inputs + other) * TAPS;
   omp_set_num_threads (1);
   expected = run_library (&shape, &arguments, weights + other * TAPS);
+  arguments.source = sources[0];
+  arguments.skip = sources[1];
+  arguments.destination = sources[2];
   for (int threads = 1; threads <= 3; threads++) {
     float *result;
 
     omp_set_num_threads (threads);
-    result = run (&shape, &arguments, weights + other * TAPS, "winograd");
+    result = run (&shape, &arguments, (char *) sources[3] + other * TAPS * size, "winograd");
     compare (&shape, result, expected, 1e-5);
     if (first)
       compare (&shape, result, first, 0);
@@ -148,6 +181,8 @@ check (GRand *random, DuConvShape shape, double scale)
       first = g_steal_pointer (&result);
     free (result);
   }
+  for (guint i = 0; i < G_N_ELEMENTS (sources); i++)
+    free (sources[i]);
   free (first);
   free (expected);
   free (source);
@@ -197,6 +232,10 @@ test_shapes (void)
         .affine = (options & 4) != 0 };
 
       check (random, shape, 1);
+      shape.type = DU_TYPE_BF16;
+      if (du_conv_takes_skip (&shape))
+        check (random, shape, 1);
+      shape.type = DU_TYPE_F32;
       shape.kind = DU_CONV_DATA;
       shape.channels_skip = shape.bias = shape.relu = shape.affine = 0;
       check (random, shape, 1);
@@ -267,12 +306,15 @@ test_choice (void)
   if (skips ())
     return;
   g_assert_true (du_conv_takes_skip (&served));
+  shape = served;
+  shape.type = DU_TYPE_BF16;
+  g_assert_true (du_conv_takes_skip (&shape) == (du_library_instructions () == DU_AVX512_BF16));
 #define REFUSED(change)                                                                                      \
   shape = served;                                                                                            \
   change;                                                                                                    \
   g_assert_false (du_conv_takes_skip (&shape))
   REFUSED (shape.library = TRUE);
-  REFUSED (shape.type = DU_TYPE_BF16);
+  REFUSED ((shape.type = DU_TYPE_BF16, shape.changing = TRUE));
   REFUSED (shape.kernel = 1);
   REFUSED (shape.sum = TRUE);
   REFUSED (shape.channels_in = 3);

@@ -213,12 +213,13 @@ du_library_instructions (void)
 {
   static const guint sets[] = { [DU_AVX2] = dnnl_cpu_isa_avx2,
     [DU_AVX512] = dnnl_cpu_isa_avx512_core,
-    [DU_AVX512_BF16] = dnnl_cpu_isa_avx512_core_bf16 };
+    [DU_AVX512_BF16] = dnnl_cpu_isa_avx512_core_bf16,
+    [DU_AMX] = dnnl_cpu_isa_avx512_core_amx };
   const guint isa = dnnl_get_effective_cpu_isa ();
   DuInstructions best = DU_NO_VECTORS;
 
   /* The library's constants are bit sets: each contains those of the sets it builds on. */
-  while (best < DU_AVX512_BF16 && (isa & sets[best + 1]) == sets[best + 1])
+  while (best < DU_AMX && (isa & sets[best + 1]) == sets[best + 1])
     best++;
   return best;
 }

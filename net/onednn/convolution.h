@@ -22,6 +22,7 @@ typedef enum
   DU_AVX2,
   DU_AVX512, /* F, BW, VL, DQ */
   DU_AVX512_BF16,
+  DU_AMX, /* of bf16 */
 } DuInstructions;
 
 DuInstructions du_library_instructions (void);

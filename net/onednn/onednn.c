@@ -33,14 +33,13 @@ struct _DuOp
   DuOpShape shape;
   DuExtent extent; /* of the output */
   gsize elements;  /* of the output */
-  /* One of each for each source; data and weights in training only. In bf16 there is one forward[0], which
-   * reads both sources joined in working memory: as two convolutions, where the second adds to the first, a
-   * rounded partial sum would tip ReLUs, and that is not faster. On one core, a 256x448 tile's four such
-   * rows take 40.4 ms joined, 41.6 ms as two in bf16, and by the library 82.5 and 80.0 ms in f32.
+  /* One of each for each source; data and weights in training only. Where a convolution cannot read two sources
+   * there are two in f32, the second of which adds to the first. In bf16 they are joined in working memory for
+   * one: a rounded partial sum would tip ReLUs, and that is not faster.
    * An up-conv is a 1x1 convolution to four times the channels, with the parameters of output pixel (a, b)
    * at channel (2a + b) * channels_out. */
   DuConv *forward[SOURCES], *data[SOURCES], *weights[SOURCES];
-  gboolean takes_skip;      /* forward[0] reads both sources, where they are */
+  gboolean takes_skip, joins; /* forward[0] reads both sources, where they are or joined */
   gsize own_scratch;        /* bytes */
   DuRowOffsets at;
   float *bias, *scale, *shift; /* [channels_out], of an up-conv 4 times; folded BN, head: scale = weights */
@@ -138,21 +137,13 @@ onednn_op_free (DuContext *context, DuOp *op)
   g_free (op);
 }
 
-/* Whether two sources are joined for the forward convolution. */
-static gboolean
-joins (const DuContext *context, const DuOpShape *shape)
-{
-  return shape->kind == DU_ROW_CONV && shape->channels_skip && context->type == DU_TYPE_BF16;
-}
-
 static gboolean
 prepare_convolutions (DuContext *context, DuOp *op, GError **error)
 {
   const DuOpShape *s = &op->shape;
   const gboolean up = s->kind == DU_ROW_UP, training = s->mode == DU_MODE_TRAINING;
   const int sources = s->channels_skip ? 2 : 1;
-  const gboolean joined = joins (context, s);
-  int forwards = joined ? 1 : sources;
+  int forwards = sources;
   DuConvShape conv = {
     .type = context->type,
     .n = s->n,
@@ -164,21 +155,22 @@ prepare_convolutions (DuContext *context, DuOp *op, GError **error)
   };
 
   conv.weights_stride = (gsize) (s->channels_in + s->channels_skip) * conv.kernel * conv.kernel;
-  if (s->channels_skip && !joined) {
+  if (s->kind == DU_ROW_CONV && s->channels_skip) {
     DuConvShape both = conv;
 
     both.channels_in = s->channels_in;
     both.channels_skip = s->channels_skip;
     op->takes_skip = du_conv_takes_skip (&both);
-    forwards = op->takes_skip ? 1 : sources;
+    op->joins = !op->takes_skip && context->type == DU_TYPE_BF16;
+    forwards = op->takes_skip || op->joins ? 1 : sources;
   }
   for (int source = 0; source < sources; source++) {
     const gboolean last = source == forwards - 1;
 
     conv.kind = DU_CONV_FORWARD;
-    conv.channels_in = joined   ? s->channels_in + s->channels_skip
-                       : source ? s->channels_skip
-                                : s->channels_in;
+    conv.channels_in = op->joins ? s->channels_in + s->channels_skip
+                       : source  ? s->channels_skip
+                                 : s->channels_in;
     conv.channels_skip = op->takes_skip ? s->channels_skip : 0;
     conv.sum = source > 0;
     conv.bias = last;
@@ -230,7 +222,7 @@ own_scratch (const DuContext *context, const DuOp *op)
     size = input;
   else if (s->kind == DU_ROW_CONV && s->picture)
     size = input;
-  if (joins (context, s))
+  if (op->joins)
     size = pixels * (s->channels_in + s->channels_skip) * of_type;
   size = MAX (size, load_scratch (context, s));
   return aligned (size) + aligned (du_loops_partials (&op->extent) * sizeof (float));
@@ -427,7 +419,7 @@ forward_conv (DuContext *context, DuOp *op, const DuForward *args, GError **erro
     .scale = op->scale,
     .shift = op->shift };
 
-  if (joins (context, &op->shape)) {
+  if (op->joins) {
     context->loops->concat (&op->extent, args->input->data, op->shape.channels_in, args->skip->data,
         op->shape.channels_skip, context->scratch);
     conv.source = context->scratch;

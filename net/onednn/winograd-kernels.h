@@ -1,5 +1,6 @@
-/* Included by winograd.c once for each instruction set: NAME (), TARGET, VECTOR of LANES floats, OP
- * (name) its operations, EACH (X) for the ROWS of tiles whose sums fill the registers.
+/* Included by winograd.c once for each instruction set and type: NAME (), TARGET, VECTOR of LANES floats, OP
+ * (name) its operations, EACH (X) for the ROWS of tiles whose sums fill the registers, T the activations' type in
+ * memory, VALUE (T) -> float, GET (const T *) -> VECTOR, PUT (T *, VECTOR).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 
@@ -37,24 +38,24 @@ NAME (transform_output) (const VECTOR *m, int step, VECTOR *to, int to_step)
 
 /* count tiles of a source, from tile first on -> to [POINTS][tile][channels] */
 static TARGET void
-NAME (gather) (const DuWinograd *w, const float *source, int channels, gsize first, gsize count, float *to)
+NAME (gather) (const DuWinograd *w, const void *source, int channels, gsize first, gsize count, float *to)
 {
   for (gsize tile = 0; tile < count; tile++, to += w->input_pitch) {
     const Place place = find_place (w, first + tile);
-    const float *at[POINTS];
+    const T *at[POINTS];
 
     for (int i = 0; i < POINTS; i++) {
       const int y = place.y + i / SIDE - 1, x = place.x + i % SIDE - 1;
 
       at[i] = y < 0 || y >= w->height || x < 0 || x >= w->width
                   ? w->zeros
-                  : source + ((place.line + y) * w->width + x) * channels;
+                  : (const T *) source + ((place.line + y) * w->width + x) * channels;
     }
     for (int c = 0; c < channels; c += LANES) {
       VECTOR d[POINTS];
 
       for (int i = 0; i < POINTS; i++)
-        d[i] = OP (loadu) (at[i] + c);
+        d[i] = GET (at[i] + c);
       for (int x = 0; x < SIDE; x++)
         NAME (transform_input) (d + x, SIDE, d + x, SIDE);
       for (int y = 0; y < SIDE; y++) {
@@ -73,7 +74,7 @@ NAME (scatter) (const DuWinograd *w, const float *from, gsize first, gsize count
   for (gsize tile = 0; tile < count; tile++, from += w->output_pitch) {
     const Place place = find_place (w, first + tile);
     const int rows = MIN (OUTPUT_SIDE, w->height - place.y), columns = MIN (OUTPUT_SIDE, w->width - place.x);
-    float *to = output->to + ((place.line + place.y) * w->width + place.x) * w->outputs;
+    T *to = (T *) output->to + ((place.line + place.y) * w->width + place.x) * w->outputs;
 
     for (int c = 0; c < w->outputs; c += LANES) {
       VECTOR m[POINTS], y[OUTPUT_SIDE * SIDE], value[OUTPUT_SIDE];
@@ -85,7 +86,7 @@ NAME (scatter) (const DuWinograd *w, const float *from, gsize first, gsize count
       for (int row = 0; row < rows; row++) {
         NAME (transform_output) (y + row * SIDE, 1, value, 1);
         for (int column = 0; column < columns; column++) {
-          float *pixel = to + ((gsize) row * w->width + column) * w->outputs + c;
+          T *pixel = to + ((gsize) row * w->width + column) * w->outputs + c;
           VECTOR v = value[column];
 
           if (output->bias)
@@ -94,7 +95,7 @@ NAME (scatter) (const DuWinograd *w, const float *from, gsize first, gsize count
             v = OP (max) (v, OP (setzero) ());
           if (output->scale)
             v = v * OP (loadu) (output->scale + c) + OP (loadu) (output->shift + c);
-          OP (storeu) (pixel, v);
+          PUT (pixel, v);
         }
       }
     }
@@ -154,18 +155,18 @@ NAME (transform_weights) (const VECTOR *g, int step, VECTOR *to, int to_step)
 
 /* The weights of 2 * LANES outputs, from output first on, of one input. */
 static TARGET void
-NAME (pack) (const DuWinograd *w, const float *weights, int first, int input)
+NAME (pack) (const DuWinograd *w, const void *weights, int first, int input)
 {
   const gsize point_size = (gsize) w->inputs * w->outputs;
   float *to = w->weights + (gsize) first * w->inputs + (gsize) input * 2 * LANES;
   float taps[TAPS][2 * LANES] __attribute__ ((aligned (DU_CPU_ALIGNMENT)));
 
   for (int o = 0; o < 2 * LANES; o++) {
-    const float *g = weights + w->weights_output_step * (first + o) + w->weights_input_step * input;
+    const T *g = (const T *) weights + w->weights_output_step * (first + o) + w->weights_input_step * input;
 
     /* The gradient of the source is the convolution with the weights turned by half a circle. */
     for (int tap = 0; tap < TAPS; tap++)
-      taps[tap][o] = g[w->turned ? TAPS - 1 - tap : tap];
+      taps[tap][o] = VALUE (g[w->turned ? TAPS - 1 - tap : tap]);
   }
   for (int half = 0; half < 2; half++) {
     VECTOR g[TAPS], columns[SIDE * 3], points[POINTS];
@@ -194,4 +195,8 @@ static const Kernels NAME (kernels) = { LANES, NAME (pack), NAME (gather), NAME 
 #undef LANES
 #undef OP
 #undef EACH
+#undef T
+#undef VALUE
+#undef GET
+#undef PUT
 #undef ROWS
