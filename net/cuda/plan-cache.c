@@ -4,8 +4,12 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "plan-cache.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define VARIABLE "DEBLURUNET_CUDA_PLANS"
 #define PREFIX "plans-"
@@ -21,6 +25,8 @@ enum
   BYTES_MAX = 16 << 20,    /* of a file; a network has some 14 choices, of at most 100 KiB each */
   ENTRIES_MAX = 512,       /* in a file */
   FILES_MAX = 8,           /* in the folder */
+  PATIENCE_MS = 10000,     /* with another process that writes */
+  PAUSE_MS = 5,
 };
 
 struct _DuPlanCache
@@ -147,6 +153,30 @@ tidy (const char *folder)
     (void) g_unlink (g_array_index (files, File, i).path);
 }
 
+/* Waits until no other process reads and replaces files of the folder; unlock_folder(), or -1 where that cannot be known or
+ * takes too long: a process that was stopped in the middle is not to stop this one. */
+static int
+lock_folder (const char *folder)
+{
+  int file = g_open (folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+
+  for (int waited = 0; file >= 0 && flock (file, LOCK_EX | LOCK_NB) != 0; waited += PAUSE_MS) {
+    if ((errno != EWOULDBLOCK && errno != EINTR) || waited >= PATIENCE_MS) {
+      close (file);
+      return -1;
+    }
+    g_usleep (PAUSE_MS * 1000);
+  }
+  return file;
+}
+
+static void
+unlock_folder (int file)
+{
+  if (file >= 0)
+    close (file);
+}
+
 static GVariant *
 entry_new (const char *key, GVariant *choice)
 {
@@ -207,9 +237,11 @@ write_file (const DuPlanCache *cache)
   g_autoptr (GPtrArray) all = NULL;
   g_autoptr (GVariant) content = NULL;
   g_autoptr (GString) file = g_string_new (MAGIC);
+  int locked;
 
   if (g_mkdir_with_parents (folder, 0700) != 0)
     return;
+  locked = lock_folder (folder);
   all = merge (cache);
   content = file_content (cache, all);
   digest = digest_of (g_variant_get_data (content), g_variant_get_size (content));
@@ -218,6 +250,7 @@ write_file (const DuPlanCache *cache)
   if (g_file_set_contents_full (cache->path, file->str, file->len, G_FILE_SET_CONTENTS_CONSISTENT, 0600,
           NULL))
     tidy (folder);
+  unlock_folder (locked);
 }
 
 /* ---- the cache --------------------------------------------------------------------------------------- */

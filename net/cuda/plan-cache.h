@@ -31,7 +31,7 @@ GVariant *du_plan_cache_find (DuPlanCache *cache, const char *key);
 void du_plan_cache_keep (DuPlanCache *cache, const char *key, GVariant *choice, gboolean lasting);
 /* For a choice that did not work. */
 void du_plan_cache_drop (DuPlanCache *cache, const char *key);
-/* Writes what is new beside what other processes have written meanwhile; quick where nothing is. */
+/* Writes what is new beside what other processes have written; quick where nothing is. Waits for one that writes. */
 void du_plan_cache_save (DuPlanCache *cache);
 /* Takes all choices away, and the file. */
 void du_plan_cache_clear (DuPlanCache *cache);
