@@ -518,18 +518,27 @@ make_staging (DuContext *context, GError **error)
   return context->staging != NULL;
 }
 
-/* The host's memory is pageable: the copies are through with it when they return. */
 gboolean
-du_cuda_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
-    GError **error)
+du_cuda_is_pinned (DuContext *context, const void *memory)
 {
-  char *to = (char *) buffer->data + at * du_cuda_type_size (buffer->type);
+  struct cudaPointerAttributes attributes = { .type = cudaMemoryTypeUnregistered };
 
-  if (!du_cuda_enter (context, error))
-    return FALSE;
-  if (buffer->type == DU_TYPE_F32)
-    return DU_CUDA (context,
-        cudaMemcpyAsync (to, values, count * sizeof (float), cudaMemcpyHostToDevice, context->stream), error);
+  return DU_CUDA (context, cudaPointerGetAttributes (&attributes, memory), NULL)
+         && attributes.type == cudaMemoryTypeHost;
+}
+
+gboolean
+du_cuda_end_upload (DuContext *context, const void *memory, GError **error)
+{
+  const gboolean is_pinned = du_cuda_is_pinned (context, memory);
+
+  return du_cuda_enter (context, error)
+         && (!is_pinned || DU_CUDA (context, cudaStreamSynchronize (context->stream), error));
+}
+
+static gboolean
+upload_converted (DuContext *context, DuBuffer *buffer, char *to, const float *values, gsize count, GError **error)
+{
   if (!make_staging (context, error))
     return FALSE;
   for (gsize done = 0; done < count; done += STAGING) {
@@ -546,6 +555,21 @@ du_cuda_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *val
       return FALSE;
   }
   return TRUE;
+}
+
+gboolean
+du_cuda_upload (DuContext *context, DuBuffer *buffer, gsize at, const float *values, gsize count,
+    GError **error)
+{
+  char *to = (char *) buffer->data + at * du_cuda_type_size (buffer->type);
+
+  return du_cuda_enter (context, error)
+         && (buffer->type == DU_TYPE_F32
+                 ? DU_CUDA (context,
+                     cudaMemcpyAsync (to, values, count * sizeof (float), cudaMemcpyHostToDevice, context->stream),
+                     error)
+                 : upload_converted (context, buffer, to, values, count, error))
+         && du_cuda_end_upload (context, values, error);
 }
 
 gboolean

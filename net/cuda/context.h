@@ -94,6 +94,10 @@ void du_cuda_release (DuContext *context, void *memory); /* NULL is allowed */
 /* Pinned memory of the host, as above. */
 void *du_cuda_allocate_pinned (DuContext *context, gsize size, GError **error);
 void du_cuda_release_pinned (DuContext *context, void *memory); /* NULL is allowed */
+gboolean du_cuda_is_pinned (DuContext *context, const void *memory); /* of the host */
+/* Behind copies from the host's memory on the stream, which its owner may write to afterwards. The copies are through with
+ * memory that is pageable when they return; what is pinned they read when they are done. */
+gboolean du_cuda_end_upload (DuContext *context, const void *memory, GError **error);
 /* Makes working memory at least as large; what stood there is lost. */
 gboolean du_cuda_reserve (DuContext *context, gsize size, GError **error);
 

@@ -224,14 +224,10 @@ copy_planes (DuContext *context, const DuFrameKind *kind, const DuFrame *from, c
 static gboolean
 is_reachable (DuContext *context, const DuFrameKind *kind, const DuFrame *frame)
 {
-  for (int plane = 0; plane < kind->layout->planes && frame->memory == DU_MEMORY_HOST; plane++) {
-    struct cudaPointerAttributes attributes = { .type = cudaMemoryTypeUnregistered };
-
+  for (int plane = 0; plane < kind->layout->planes && frame->memory == DU_MEMORY_HOST; plane++)
     if ((kind->lines[plane] > 1 && frame->stride[plane] < kind->line_bytes[plane])
-        || !DU_CUDA (context, cudaPointerGetAttributes (&attributes, frame->data[plane]), NULL)
-        || attributes.type != cudaMemoryTypeHost)
+        || !du_cuda_is_pinned (context, frame->data[plane]))
       return FALSE;
-  }
   return TRUE;
 }
 

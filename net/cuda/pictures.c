@@ -10,7 +10,6 @@ struct _DuPictures
   DuBlur *blurs;
 };
 
-/* The host's memory is pageable: the copies are through with it when they return. */
 static gboolean
 copy_set (DuContext *context, const DuPictures *pictures, const DuPictureSet *set, GError **error)
 {
@@ -22,10 +21,13 @@ copy_set (DuContext *context, const DuPictures *pictures, const DuPictureSet *se
                 context->stream),
             error))
       return FALSE;
-  return DU_CUDA (context,
-      cudaMemcpyAsync (pictures->blurs, set->blurs, set->n_blurs * sizeof *set->blurs, cudaMemcpyHostToDevice,
-          context->stream),
-      error);
+  if (!DU_CUDA (context,
+          cudaMemcpyAsync (pictures->blurs, set->blurs, set->n_blurs * sizeof *set->blurs, cudaMemcpyHostToDevice,
+              context->stream),
+          error))
+    return FALSE;
+  /* Some of them may be pinned, and read when the copies are done. */
+  return DU_CUDA (context, cudaStreamSynchronize (context->stream), error);
 }
 
 DuPictures *

@@ -6,6 +6,7 @@
 #include "fake.h"
 
 #include <gmodule.h>
+#include <math.h>
 #include <string.h>
 
 enum
@@ -147,6 +148,67 @@ test_reproducible (gconstpointer data)
   fake->set_order (FAKE_LATE);
 }
 
+/* What was handed over may be written to afterwards, also where it is pinned memory, which the device reads by itself. */
+static void
+test_pinned (void)
+{
+  const gsize size = sizeof pixels;
+  g_autoptr (GError) error = NULL;
+  double losses[2], parameters_sums[2];
+
+  for (int pinned = 0; pinned < 2; pinned++) {
+    g_autoptr (DuTrainer) trainer = NULL;
+    g_autofree float *got = NULL;
+    DuTrainerState state = { NULL };
+    DuTrainerOptions options;
+    guint8 *copy = pinned ? fake->pin (size) : g_malloc (size);
+    float *parameters;
+    gsize count;
+
+    trainer = trainer_new (DU_PRECISION_F32, &options);
+    count = du_config_n_parameters (&options.config);
+    parameters = pinned ? fake->pin (count * sizeof (float)) : g_new (float, count);
+    du_config_initialise (&options.config, 1, parameters);
+    g_clear_pointer (&trainer, du_trainer_free);
+    trainer = du_trainer_new (&options, parameters, &error);
+    g_assert_no_error (error);
+    memset (parameters, 0, count * sizeof (float));
+    memcpy (copy, pixels, size);
+    {
+      const DuBlur blur = { 0, { 256 } };
+      const guint8 *pictures[PICTURES];
+      const DuPictureSet set = { PICTURE, PICTURE, PICTURES, 1, pictures, &blur };
+      const DuDraw draws[N] = { { 0, 1, 0, 1, 2, TRUE, FALSE }, { 1, 2, 0, 3, 0, FALSE, TRUE } };
+      DuStepResult result;
+
+      for (int i = 0; i < PICTURES; i++)
+        pictures[i] = copy + i * sizeof pixels[0];
+      g_assert_true (du_trainer_set_pictures (trainer, &set, &error));
+      memset (copy, 0, size);
+      state.parameters = got = g_new (float, count);
+      g_assert_true (du_trainer_get_state (trainer, &state, &error));
+      g_assert_true (du_trainer_step_drawn (trainer, N, SIDE, SIDE, draws, 1e-3, &result, &error));
+      losses[pinned] = result.loss;
+    }
+    parameters_sums[pinned] = 0;
+    for (gsize i = 0; i < count; i++)
+      parameters_sums[pinned] += fabs (got[i]);
+    g_clear_pointer (&trainer, du_trainer_free);
+    if (pinned) {
+      fake->unpin (copy);
+      fake->unpin (parameters);
+    } else {
+      g_free (copy);
+      g_free (parameters);
+    }
+  }
+  g_assert_cmpfloat (losses[0], >, 0);
+  g_assert_cmpfloat (losses[1], ==, losses[0]);
+  g_assert_cmpfloat (parameters_sums[0], >, 0);
+  g_assert_cmpfloat (parameters_sums[1], ==, parameters_sums[0]);
+  g_assert_cmpuint (fake->reset (), ==, 0);
+}
+
 /* Pictures that do not fit are refused as such, leave nothing behind, and the trainer goes on without them. */
 static void
 test_memory (void)
@@ -196,6 +258,7 @@ main (int argc, char **argv)
   g_test_add_data_func ("/training/waits/bf16", GINT_TO_POINTER (DU_PRECISION_BF16), test_waits);
   g_test_add_data_func ("/training/reproducible/f32", GINT_TO_POINTER (DU_PRECISION_F32), test_reproducible);
   g_test_add_data_func ("/training/reproducible/bf16", GINT_TO_POINTER (DU_PRECISION_BF16), test_reproducible);
+  g_test_add_func ("/training/pinned", test_pinned);
   g_test_add_func ("/training/memory", test_memory);
   status = g_test_run ();
   return status;
