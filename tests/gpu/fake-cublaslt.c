@@ -248,8 +248,15 @@ cublasLtMatmul (cublasLtHandle_t handle, cublasLtMatmulDesc_t desc, const void *
   const Product product = { *(const Operation *) desc, *(const Layout *) a_desc, *(const Layout *) b_desc,
     *(const Layout *) d_desc, a, b, d, workspace, *(const float *) beta };
 
+  const void *const operands[] = { a, b, d, workspace };
+
   (void) handle, (void) algorithm;
   CALL (TRUE);
+  /* The heuristic was told of no other alignment, so that what it chose may rely on CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT's
+   * default. */
+  for (guint i = 0; i < G_N_ELEMENTS (operands); i++)
+    if ((gsize) operands[i] % 256)
+      fake_fatal (__func__, "a matrix that is not aligned to 256 bytes");
   if (c != d || c_desc != d_desc || workspace_size != WORKSPACE || *(const float *) alpha != 1)
     return CUBLAS_STATUS_INVALID_VALUE;
   fake_enqueue (stream, multiply, g_memdup2 (&product, sizeof product));
