@@ -421,6 +421,45 @@ test_pairs (void)
   }
 }
 
+/* Pairs of equal names in several folders are not mixed up; of two that differ in their endings alone one is bad. What
+ * was made of one source shares a number, where a manifest says so. */
+static void
+test_nested_pairs (void)
+{
+  static const char *const names[] = { "a/1", "a/2", "b/1", "2" };
+  DatasetOrder order = { 0 };
+  g_autofree float *input = g_new (float, PIXELS), *target = g_new (float, PIXELS);
+  g_autofree char *twin = in_folder ("nested/blur/2.bmp"), *manifest = in_folder ("nested/manifest.json");
+  g_autoptr (GError) error = NULL;
+  guint source[G_N_ELEMENTS (names)];
+
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_autofree char *sharp = in_folder ("nested/sharp/%s.png", names[i]);
+    g_autofree char *blur = in_folder ("nested/blur/%s.png", names[i]);
+
+    write_picture (sharp, HEIGHT, WIDTH, pictures[i]);
+    write_picture (blur, HEIGHT, WIDTH, pictures[i]);
+  }
+  g_assert_true (g_file_set_contents (manifest,
+      "{\"pairs\": [{\"name\": \"a/1\", \"source\": \"x\"}, {\"name\": \"b/1\", \"source\": \"x\"},"
+      " {\"name\": \"2\", \"source\": \"y\"}]}", -1, NULL));
+  g_autoptr (Dataset) dataset = open_pairs ("nested", 0, &error);
+  g_assert_no_error (error);
+  g_assert_cmpuint (dataset_size (dataset), ==, G_N_ELEMENTS (names));
+  for (guint i = 0; i < G_N_ELEMENTS (names); i++) {
+    g_assert_true (dataset_batch (dataset, &order, i, 1, input, target, NULL, NULL));
+    g_assert_cmpmem (input, PIXELS * sizeof (float), target, PIXELS * sizeof (float));
+    source[i] = dataset_source (dataset, i);
+  }
+  /* In the order of the files: 2, a/1, a/2, b/1. */
+  g_assert_cmpuint (source[1], ==, source[3]);
+  g_assert_true (source[0] != source[1] && source[0] != source[2] && source[1] != source[2]);
+
+  write_picture (twin, HEIGHT, WIDTH, pictures[0]);
+  g_assert_null (open_pairs ("nested", 0, &error));
+  g_assert_error (error, TRAIN_ERROR, EXIT_DATA);
+}
+
 /* Each kernel of the manifests once, the narrowest first; pairs that name none do not count. */
 static void
 test_manifest_kernels (void)
@@ -679,6 +718,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dataset/clip", test_clip);
   g_test_add_func ("/dataset/refused", test_refused);
   g_test_add_func ("/dataset/pairs", test_pairs);
+  g_test_add_func ("/dataset/nested-pairs", test_nested_pairs);
   g_test_add_func ("/dataset/manifest-kernels", test_manifest_kernels);
   g_test_add_func ("/dataset/sharp-half", test_sharp_half);
   g_test_add_func ("/dataset/bad-pairs", test_bad_pairs);

@@ -4,7 +4,7 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "folder.h"
 #include "checkpoint.h"
-#include "degrade.h"
+#include "fit.h"
 #include "media.h"
 
 #include <fcntl.h>
@@ -562,6 +562,70 @@ test_usage (void)
   }
 }
 
+/* What validates: all samples of a source or none, and of a long one its end; so many as were asked for, or a few more. */
+static void
+test_split (void)
+{
+  static const int lengths[] = { 1, 3, 20, 1, 3, 16, 1, 3 };
+  enum
+  {
+    SIDE = 16,
+    SAMPLES = 48,
+  };
+  g_autofree char *data = folder ("sources"), *sharp = g_build_filename (data, "sharp", NULL),
+                  *blur = g_build_filename (data, "blur", NULL), *manifest = g_build_filename (data, "manifest.json", NULL);
+  g_autoptr (GString) json = g_string_new ("{\"pairs\": [");
+  const guint8 gray[3 * SIDE * SIDE] = { 0 };
+  guint source[SAMPLES], place[SAMPLES], n = 0;
+
+  g_assert_cmpint (g_mkdir_with_parents (sharp, 0700) | g_mkdir_with_parents (blur, 0700), ==, 0);
+  for (guint s = 0; s < G_N_ELEMENTS (lengths); s++)
+    for (int i = 0; i < lengths[s]; i++, n++) {
+      g_autofree char *first = g_strdup_printf ("%s/%03u.png", sharp, n), *second = g_strdup_printf ("%s/%03u.png", blur, n);
+
+      g_assert_true (media_write_png (first, SIDE, SIDE, gray, NULL) && media_write_png (second, SIDE, SIDE, gray, NULL));
+      g_string_append_printf (json, "%s{\"name\": \"%03u\", \"source\": \"%u\"}", n ? "," : "", n, s);
+      source[n] = s;
+      place[n] = (guint) i;
+    }
+  g_assert_cmpuint (n, ==, SAMPLES);
+  g_string_append (json, "]}");
+  g_assert_true (g_file_set_contents (manifest, json->str, -1, NULL));
+  for (int seed = 1; seed <= 6; seed++) {
+    g_autofree char *text = g_strdup_printf ("--seed=%d", seed);
+    const char *argv[] = { "fit", data, "-o", "nowhere", "--val-split=0.25", text, NULL };
+    guint wanted = SAMPLES / 4, validates[G_N_ELEMENTS (lengths)] = { 0 }, seen[SAMPLES] = { 0 };
+    g_autoptr (GError) error = NULL;
+    Fit fit = { 0 };
+
+    fit.settings = fit_settings_parse (6, (char **) argv, &error);
+    g_assert_no_error (error);
+    g_assert_true (fit_plan_init (&fit.plan, fit.settings, &error) && fit_open_data (&fit, &error));
+    g_assert_cmpuint (fit.n_train + fit.n_validation, ==, SAMPLES);
+    g_assert_cmpuint (fit.n_validation, >=, wanted);
+    g_assert_cmpuint (fit.n_validation, <, wanted + 16);
+    for (guint i = 0; i < SAMPLES; i++) {
+      g_assert_cmpuint (seen[fit.order[i]]++, ==, 0);
+      validates[source[fit.order[i]]] += i >= fit.n_train;
+    }
+    for (guint i = 0; i < SAMPLES; i++) {
+      guint s = source[fit.order[i]];
+      gboolean expected = (int) place[fit.order[i]] >= lengths[s] - (int) validates[s];
+
+      g_assert_cmpint (i >= fit.n_train, ==, expected);
+    }
+    for (guint s = 0; s < G_N_ELEMENTS (lengths); s++) {
+      g_test_message ("seed %d: %u of %d samples of source %u validate", seed, validates[s], lengths[s], s);
+      g_assert_true (validates[s] == 0 || (int) validates[s] == lengths[s] || lengths[s] > 16);
+    }
+    dataset_free (fit.data);
+    g_free (fit.order);
+    g_free (fit.digest);
+    fit_plan_clear (&fit.plan);
+    settings_free (fit.settings);
+  }
+}
+
 /* Stopped early, with more patience it goes on. */
 static void
 test_more_patience (void)
@@ -838,6 +902,7 @@ main (int argc, char **argv)
   g_test_add_func ("/fit/terminate", test_terminate);
   g_test_add_func ("/fit/max-minutes", test_max_minutes);
   g_test_add_func ("/fit/usage", test_usage);
+  g_test_add_func ("/fit/split", test_split);
   g_test_add_func ("/fit/more-patience", test_more_patience);
   g_test_add_func ("/fit/names", test_names);
   g_test_add_func ("/fit/lost-output", test_lost_output);

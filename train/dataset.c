@@ -32,7 +32,7 @@ typedef struct
 typedef struct
 {
   char *name;
-  guint file;         /* sharp material: frames of one video stand in their order */
+  guint source;       /* of sharp material its file: frames of one video stand in their order */
   int kernel;         /* AS_IS; -1 = unknown */
   gint64 sharp, blur; /* in the store; blur: AS_IS only */
 } Sample;
@@ -141,9 +141,8 @@ digest_sample (GChecksum *checksum, const Sample *sample, const Picture *sharp, 
 
 /* ---- sharp material ------------------------------------------------------------------------ */
 
-/* A folder of pairs gives its sharp half. */
-static char **
-sharp_paths (char *const *paths)
+char **
+dataset_sharp_paths (char *const *paths)
 {
   GPtrArray *sharp = g_ptr_array_new ();
 
@@ -162,7 +161,7 @@ static gboolean
 open_sharp (Dataset *dataset, char *const *paths, const SynthOptions *synth, guint max_bad, GError **error)
 {
   MediaOptions options = { .fit = synth->fit, .height = synth->height, .width = synth->width };
-  g_auto (GStrv) sharp = sharp_paths (paths);
+  g_auto (GStrv) sharp = dataset_sharp_paths (paths);
   g_auto (GStrv) files = media_list (sharp, error);
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree gboolean *bad = NULL;
@@ -172,25 +171,25 @@ open_sharp (Dataset *dataset, char *const *paths, const SynthOptions *synth, gui
   bad = g_new0 (gboolean, g_strv_length (files) + 1);
   if (!media_decode_all (files, &options, 0, max_bad, store_picture, dataset, bad, error))
     return FALSE;
-  if (!dataset->pictures->len) {
-    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "no picture is good in '%s'%s", paths[0],
-        paths[1] ? " and the others" : "");
-    return FALSE;
-  }
-  if (!store_map (dataset, error))
+  if (dataset->stored && !store_map (dataset, error))
     return FALSE;
   for (guint i = 0; i < dataset->pictures->len; i++) {
     const Picture *picture = &g_array_index (dataset->pictures, Picture, i);
     gboolean alone = (i == 0 || picture[-1].file != picture->file)
                      && (i + 1 == dataset->pictures->len || picture[1].file != picture->file);
     g_autofree char *base = g_path_get_basename (files[picture->file]);
-    Sample sample = { .file = picture->file, .kernel = -1, .sharp = picture->at, .blur = -1 };
+    Sample sample = { .source = picture->file, .kernel = -1, .sharp = picture->at, .blur = -1 };
 
     if (bad[picture->file])
       continue; /* a video that is damaged further on */
     sample.name = alone ? g_steal_pointer (&base) : g_strdup_printf ("%s#%u", base, picture->frame);
     g_array_append_val (dataset->samples, sample);
     digest_sample (checksum, &sample, picture, NULL);
+  }
+  if (!dataset->samples->len) {
+    g_set_error (error, TRAIN_ERROR, EXIT_DATA, "no picture is good in '%s'%s", paths[0],
+        paths[1] ? " and the others" : "");
+    return FALSE;
   }
   dataset->height = synth->height;
   dataset->width = synth->width;
@@ -211,9 +210,20 @@ stem_of (const char *path)
   return base;
 }
 
-/* Files of PATH/half by stem, in the order of their names. */
+/* A pair's name: that of its files below their half's folder, without the ending. */
+static char *
+pair_name (const char *half, const char *path)
+{
+  g_autofree char *stem = stem_of (path), *folder = g_path_get_dirname (path);
+
+  /* path begins with half, for it was listed there. */
+  return strlen (folder) > strlen (half) ? g_build_filename (folder + strlen (half) + 1, stem, NULL)
+                                         : g_steal_pointer (&stem);
+}
+
+/* Names of the pairs in PATH/half, in the order of their files, and the file of each by name, which owns the names. */
 static GPtrArray *
-list_half (const char *path, const char *half, GHashTable *by_stem, GError **error)
+list_half (const char *path, const char *half, GHashTable *by_name, guint *n_bad, GError **error)
 {
   g_autofree char *folder = g_build_filename (path, half, NULL);
   char *const folders[] = { folder, NULL };
@@ -229,10 +239,18 @@ list_half (const char *path, const char *half, GHashTable *by_stem, GError **err
   }
   if (!(files = media_list (folders, error)))
     return NULL;
-  list = g_ptr_array_new_with_free_func (g_free);
+  list = g_ptr_array_new ();
   for (char **file = files; *file; file++) {
-    g_ptr_array_add (list, g_strdup (*file));
-    g_hash_table_insert (by_stem, stem_of (*file), list->pdata[list->len - 1]);
+    char *name = pair_name (folder, *file);
+
+    if (g_hash_table_contains (by_name, name)) {
+      g_printerr ("%s: another picture has its name, but for the ending\n", *file);
+      ++*n_bad;
+      g_free (name);
+      continue;
+    }
+    g_ptr_array_add (list, name);
+    g_hash_table_insert (by_name, name, g_strdup (*file));
   }
   return list;
 }
@@ -274,9 +292,11 @@ same_kernel (const SynthKernel *a, const SynthKernel *b)
   return a->size == b->size && fabs (a->sigma - b->sigma) < 1e-6;
 }
 
-/* Kernels of a manifest's pairs: name -> index into ours + 1, 0 where ours has not the like. */
+/* Of a manifest's pairs the kernels: name -> index into ours + 1, 0 where ours has not the like; and what they were
+ * made of: name -> source. */
 static gboolean
-read_manifest (const SynthOptions *synth, const char *folder, GHashTable *kernels, GError **error)
+read_manifest (const SynthOptions *synth, const char *folder, GHashTable *kernels, GHashTable *origins,
+    GError **error)
 {
   json_t *root, *pairs, *pair;
   size_t i;
@@ -285,8 +305,11 @@ read_manifest (const SynthOptions *synth, const char *folder, GHashTable *kernel
     return FALSE;
   json_array_foreach (pairs, i, pair) {
     const char *name = json_string_value (json_object_get (pair, "name"));
+    const char *origin = json_string_value (json_object_get (pair, "source"));
     SynthKernel kernel = kernel_of_pair (pair);
 
+    if (name && origin)
+      g_hash_table_insert (origins, g_strdup (name), g_strdup (origin));
     for (guint k = 0; name && k < synth->n_kernels; k++)
       if (same_kernel (&synth->kernels[k], &kernel))
         g_hash_table_insert (kernels, g_strdup (name), GUINT_TO_POINTER (k + 1));
@@ -331,49 +354,69 @@ dataset_manifest_kernels (char *const *paths, SynthKernel **kernels, guint *n, G
   return TRUE;
 }
 
+/* A number for the origin in this folder: the same one for the same, another one where it is not known. */
+static guint
+number_of (GHashTable *known, guint folder, const char *origin, guint *next)
+{
+  g_autofree char *key = g_strdup_printf ("%u %s", folder, origin ? origin : "");
+  gpointer number;
+
+  if (origin && g_hash_table_lookup_extended (known, key, NULL, &number))
+    return GPOINTER_TO_UINT (number);
+  if (origin)
+    g_hash_table_insert (known, g_steal_pointer (&key), GUINT_TO_POINTER (*next));
+  return (*next)++;
+}
+
 char **
-dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint *n, guint *n_bad,
-    GError **error)
+dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint **source, guint *n,
+    guint *n_bad, GError **error)
 {
   g_autoptr (GPtrArray) sharp = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GPtrArray) blur = g_ptr_array_new_with_free_func (g_free);
   g_autoptr (GArray) found = g_array_new (FALSE, FALSE, sizeof (int));
+  g_autoptr (GArray) numbers = g_array_new (FALSE, FALSE, sizeof (guint));
+  g_autoptr (GHashTable) known = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  guint next = 0;
 
-  for (; *paths; paths++) {
-    g_autoptr (GHashTable) sharp_by_stem = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-    g_autoptr (GHashTable) blur_by_stem = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  for (guint folder = 0; paths[folder]; folder++) {
+    const char *path = paths[folder];
+    g_autoptr (GHashTable) sharp_by_name = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
+    g_autoptr (GHashTable) blur_by_name = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
     g_autoptr (GHashTable) kernels = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+    g_autoptr (GHashTable) origins = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, g_free);
     g_autoptr (GPtrArray) a = NULL, b = NULL;
 
-    if (!(a = list_half (*paths, "sharp", sharp_by_stem, error))
-        || !(b = list_half (*paths, "blur", blur_by_stem, error))
-        || !read_manifest (synth, *paths, kernels, error))
+    if (!(a = list_half (path, "sharp", sharp_by_name, n_bad, error))
+        || !(b = list_half (path, "blur", blur_by_name, n_bad, error))
+        || !read_manifest (synth, path, kernels, origins, error))
       return NULL;
     for (guint i = 0; i < a->len; i++) {
-      g_autofree char *stem = stem_of (a->pdata[i]);
-      const char *partner = g_hash_table_lookup (blur_by_stem, stem);
-      int k = GPOINTER_TO_INT (g_hash_table_lookup (kernels, stem)) - 1;
+      const char *name = a->pdata[i], *partner = g_hash_table_lookup (blur_by_name, name);
+      const char *file = g_hash_table_lookup (sharp_by_name, name);
+      int k = GPOINTER_TO_INT (g_hash_table_lookup (kernels, name)) - 1;
+      guint number = number_of (known, folder, g_hash_table_lookup (origins, name), &next);
 
       if (partner) {
-        g_ptr_array_add (sharp, g_strdup (a->pdata[i]));
+        g_ptr_array_add (sharp, g_strdup (file));
         g_ptr_array_add (blur, g_strdup (partner));
         g_array_append_val (found, k);
+        g_array_append_val (numbers, number);
       } else {
-        g_printerr ("%s: has no partner in blur/\n", (char *) a->pdata[i]);
+        g_printerr ("%s: has no partner in blur/\n", file);
         ++*n_bad;
       }
     }
-    for (guint i = 0; i < b->len; i++) {
-      g_autofree char *stem = stem_of (b->pdata[i]);
-
-      if (!g_hash_table_contains (sharp_by_stem, stem)) {
-        g_printerr ("%s: has no partner in sharp/\n", (char *) b->pdata[i]);
+    for (guint i = 0; i < b->len; i++)
+      if (!g_hash_table_contains (sharp_by_name, b->pdata[i])) {
+        g_printerr ("%s: has no partner in sharp/\n", (char *) g_hash_table_lookup (blur_by_name, b->pdata[i]));
         ++*n_bad;
       }
-    }
   }
   *n = sharp->len;
   *kernel = (int *) g_array_free (g_steal_pointer (&found), FALSE);
+  if (source)
+    *source = (guint *) g_array_free (g_steal_pointer (&numbers), FALSE);
   g_ptr_array_extend_and_steal (sharp, g_steal_pointer (&blur));
   g_ptr_array_add (sharp, NULL);
   return (char **) g_ptr_array_steal (sharp, NULL);
@@ -386,8 +429,9 @@ open_pairs (Dataset *dataset, char *const *paths, const SynthOptions *synth, gui
   g_autoptr (GChecksum) checksum = g_checksum_new (G_CHECKSUM_SHA256);
   g_autofree const Picture **picture = NULL;
   g_autofree int *kernel = NULL;
+  g_autofree guint *source = NULL;
   guint n = 0, n_bad = 0;
-  g_auto (GStrv) files = dataset_match_pairs (paths, synth, &kernel, &n, &n_bad, error);
+  g_auto (GStrv) files = dataset_match_pairs (paths, synth, &kernel, &source, &n, &n_bad, error);
 
   if (!files
       || !media_decode_all (files, &options, 0, G_MAXUINT, store_picture, dataset, NULL, error)
@@ -402,7 +446,7 @@ open_pairs (Dataset *dataset, char *const *paths, const SynthOptions *synth, gui
   }
   for (guint i = 0; i < n; i++) {
     const Picture *sharp = picture[i], *blur = picture[n + i];
-    Sample sample = { .kernel = kernel[i] };
+    Sample sample = { .source = source[i], .kernel = kernel[i] };
 
     if (!sharp || !blur) {
       n_bad++; /* listed already */
@@ -487,6 +531,12 @@ dataset_size (const Dataset *dataset)
   return dataset->samples->len;
 }
 
+guint
+dataset_source (const Dataset *dataset, guint sample)
+{
+  return g_array_index (dataset->samples, Sample, sample).source;
+}
+
 void
 dataset_picture_size (const Dataset *dataset, int *height, int *width)
 {
@@ -552,10 +602,10 @@ degrade (const Dataset *dataset, const Degrade *recipe, guint index, Random *ran
   Degradation drawn;
 
   degrade_draw (recipe, -1, random, &drawn);
-  while (before < DEGRADE_MAX_FRAMES && before < index && samples[index - before - 1].file == samples[index].file)
+  while (before < DEGRADE_MAX_FRAMES && before < index && samples[index - before - 1].source == samples[index].source)
     before++;
   while (after < DEGRADE_MAX_FRAMES && index + after + 1 < dataset->samples->len
-         && samples[index + after + 1].file == samples[index].file)
+         && samples[index + after + 1].source == samples[index].source)
     after++;
   if (degradation_fit_clip (&drawn, before, after)) {
     for (int i = 0; i < drawn.frames; i++)

@@ -43,16 +43,22 @@ Dataset *dataset_open (DatasetKind kind, char *const *paths, const SynthOptions 
     GError **error);
 void dataset_free (Dataset *dataset);
 guint dataset_size (const Dataset *dataset);
+/* A number that the samples share which were made of one file: frames of a video, a picture with several kernels. Of
+ * pairs the manifest knows. */
+guint dataset_source (const Dataset *dataset, guint sample);
 /* Size that all pictures share, 448x256 unless the pairs are others. */
 void dataset_picture_size (const Dataset *dataset, int *height, int *width);
 /* SHA-256 over names and content, hex: to notice that data changed since a checkpoint. */
 const char *dataset_digest (const Dataset *dataset);
 
 /* The files of folders of pairs, sharp ones [0, n), their blurred partners [n, 2n), NULL; g_strfreev. kernel: n
- * indices into synth's kernels, from the manifest, -1 = unknown; g_free. Pictures without a partner are listed
- * on stderr and counted in n_bad. */
-char **dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint *n, guint *n_bad,
-    GError **error);
+ * indices into synth's kernels, from the manifest, -1 = unknown; g_free. source: NULL, or n numbers as of
+ * dataset_source(); g_free. Names are equal with the folders below sharp/ and blur/ that they are in, and without their
+ * endings. Pictures without a partner are listed on stderr and counted in n_bad. */
+char **dataset_match_pairs (char *const *paths, const SynthOptions *synth, int **kernel, guint **source, guint *n,
+    guint *n_bad, GError **error);
+/* Of folders of pairs their sharp halves, all else as it is; g_strfreev. */
+char **dataset_sharp_paths (char *const *paths);
 
 /* The kernels that the manifests of folders of pairs name, each once, the narrowest first; none where there is no
  * manifest. kernels: g_free. */

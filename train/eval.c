@@ -279,10 +279,11 @@ go_through (Eval *eval, GError **error)
 {
   char *const *paths = settings_operands (eval->settings);
   const gboolean pairs = evaluate_is_pairs (paths[0]);
+  g_auto (GStrv) sharp = dataset_sharp_paths (paths);
   g_autofree int *kernel = NULL;
   guint n = 0, alone = 0;
-  g_auto (GStrv) files = pairs ? dataset_match_pairs (paths, &eval->synth, &kernel, &n, &alone, error)
-                               : media_list (paths, error);
+  g_auto (GStrv) files = pairs ? dataset_match_pairs (paths, &eval->synth, &kernel, NULL, &n, &alone, error)
+                               : media_list (sharp, error);
 
   if (!files)
     return FALSE;

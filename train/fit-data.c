@@ -3,12 +3,41 @@
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "fit.h"
 
-/* Draws which samples validate. */
+enum
+{
+  CUT_FROM = 17, /* samples of one source: as many may be one picture with each of METRICS_MAX_KERNELS, which is not
+                  * to stand on both sides */
+};
+
+/* The samples of each source: arrays of guint, in an array. */
+static GPtrArray *
+group_samples (const Dataset *data)
+{
+  GPtrArray *groups = g_ptr_array_new_with_free_func ((GDestroyNotify) g_array_unref);
+  g_autoptr (GHashTable) known = g_hash_table_new (NULL, NULL);
+
+  for (guint i = 0; i < dataset_size (data); i++) {
+    gpointer key = GUINT_TO_POINTER (dataset_source (data, i));
+    GArray *group = g_hash_table_lookup (known, key);
+
+    if (!group) {
+      group = g_array_new (FALSE, FALSE, sizeof (guint));
+      g_hash_table_insert (known, key, group);
+      g_ptr_array_add (groups, group);
+    }
+    g_array_append_val (group, i);
+  }
+  return groups;
+}
+
+/* Draws which samples validate. Those of one source stay together, for neighbours in a video are all but equal, and
+ * would show what was learnt by heart; of a long one the end validates. */
 static gboolean
 split (Fit *fit, GError **error)
 {
   const guint32 seed[2] = { (guint32) fit->plan.seed, (guint32) (fit->plan.seed >> 32) };
-  guint n = dataset_size (fit->data), validation = (guint) (n * fit->plan.val_split + 0.5);
+  guint n = dataset_size (fit->data), validation = (guint) (n * fit->plan.val_split + 0.5), at = n, first = 0;
+  g_autoptr (GPtrArray) groups = group_samples (fit->data);
   GRand *random;
 
   validation = MAX (validation, 1);
@@ -18,20 +47,40 @@ split (Fit *fit, GError **error)
         n == 1 ? "picture" : "pictures");
     return FALSE;
   }
-  fit->order = g_new (guint, n);
-  for (guint i = 0; i < n; i++)
-    fit->order[i] = i;
   random = g_rand_new_with_seed_array (seed, G_N_ELEMENTS (seed));
-  for (guint i = n - 1; i > 0; i--) {
-    guint j = (guint) g_rand_int_range (random, 0, (gint32) i + 1), swap = fit->order[i];
+  for (guint i = groups->len - 1; i > 0; i--) {
+    guint j = (guint) g_rand_int_range (random, 0, (gint32) i + 1);
+    gpointer swap = groups->pdata[i];
 
-    fit->order[i] = fit->order[j];
-    fit->order[j] = swap;
+    groups->pdata[i] = groups->pdata[j];
+    groups->pdata[j] = swap;
   }
   g_rand_free (random);
-  fit->n_train = n - validation;
-  fit->n_validation = validation;
-  return TRUE;
+  /* Validation is filled from the end, by whole sources as long as it wants any. */
+  fit->order = g_new (guint, n);
+  for (guint i = groups->len; i-- > 0;) {
+    GArray *group = groups->pdata[i];
+    guint taken = n - at, wanted = validation - MIN (taken, validation);
+    guint ends = !wanted ? 0 : group->len >= CUT_FROM ? MIN (group->len, wanted) : group->len;
+
+    for (; ends; ends--) {
+      fit->order[--at] = g_array_index (group, guint, group->len - 1);
+      g_array_set_size (group, group->len - 1);
+    }
+  }
+  for (guint i = 0; i < groups->len; i++) {
+    const GArray *group = groups->pdata[i];
+
+    for (guint k = 0; k < group->len; k++)
+      fit->order[first++] = g_array_index (group, guint, k);
+  }
+  fit->n_train = first;
+  fit->n_validation = n - first;
+  if (first)
+    return TRUE;
+  g_set_error (error, TRAIN_ERROR, EXIT_DATA,
+      "all %u samples were made of one picture: give more for training and validation, or others with --val", n);
+  return FALSE;
 }
 
 gboolean

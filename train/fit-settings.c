@@ -18,7 +18,7 @@ static const SettingEntry entries[] = {
   { "val", 0, SETTING_PATHS, FALSE, NULL, 0, 0, NULL, "PATH",
     "Validation data: a folder of pairs, or sharp material that is evaluated with each kernel" },
   { "val-split", 0, SETTING_NUMBER, TRUE, "0.1", 0, 0.9, NULL, "FRACTION",
-    "Part of DATA that validates where --val is not given" },
+    "Part of DATA that validates where --val is not given; frames of one video stay together" },
   { "fit", 0, SETTING_CHOICE, TRUE, "stretch", 0, 0, "stretch|crop", NULL,
     "How sharp pictures of other sizes become 448x256" },
   { "kernels", 0, SETTING_TEXT, TRUE, "3:0.3,7:1,11:1.6", 0, 0, NULL, "LIST",

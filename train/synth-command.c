@@ -10,7 +10,7 @@
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "checkpoint.h"
-#include "degrade.h"
+#include "dataset.h"
 #include "media.h"
 #include "progress.h"
 #include "random.h"
@@ -516,6 +516,24 @@ end (const Synth *synth, json_t *options, GError **error)
 
 /* ---- the command --------------------------------------------------------------------------- */
 
+/* What was made is no material, though it may lie in a folder of such. */
+static void
+leave_out (char **files, const char *output)
+{
+  g_autofree char *folder = g_canonicalize_filename (output, NULL), *prefix = g_strconcat (folder, "/", NULL);
+  char **to = files;
+
+  for (; *files; files++) {
+    g_autofree char *full = g_canonicalize_filename (*files, NULL);
+
+    if (g_str_has_prefix (full, prefix))
+      g_free (*files);
+    else
+      *to++ = *files;
+  }
+  *to = NULL;
+}
+
 static gboolean
 read_settings (Synth *synth, const Settings *settings, GError **error)
 {
@@ -524,6 +542,7 @@ read_settings (Synth *synth, const Settings *settings, GError **error)
   const char *size = settings_text (settings, "size");
   int h = 0, w = 0, last = 0;
   g_autofree char **inputs = NULL;
+  g_auto (GStrv) sharp = NULL;
 
   if (n < 2) {
     g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "give at least one INPUT and the OUTPUT folder: see --help");
@@ -561,8 +580,10 @@ read_settings (Synth *synth, const Settings *settings, GError **error)
   synth->output = g_strdup (operands[n - 1]);
   inputs = g_new0 (char *, n);
   memcpy (inputs, operands, (n - 1) * sizeof *inputs);
-  if (!(synth->files = media_list (inputs, error)))
+  sharp = dataset_sharp_paths (inputs);
+  if (!(synth->files = media_list (sharp, error)))
     return FALSE;
+  leave_out (synth->files, synth->output);
   n = g_strv_length (synth->files);
   synth->still = g_new0 (gboolean, n + 1);
   synth->frames = g_new0 (GArray *, n + 1);
