@@ -346,7 +346,7 @@ test_no_memory (void)
 {
   enum
   {
-    MIB = 1 << 20, MOST = 160,
+    MIB = 1 << 20, LEAST = 16, MOST = 160, /* a thread's stack, and room for small things, is always there */
     H = 128, W = 224, COUNT = H * W * 3,
   };
   g_autofree float *input = random_values (1, COUNT), *output = g_new (float, COUNT);
@@ -361,7 +361,7 @@ test_no_memory (void)
     g_test_trap_assert_passed ();
     return;
   }
-  for (int more = 4; more <= MOST; more += 4) {
+  for (int more = LEAST; more <= MOST; more += 4) {
     g_autoptr (DuModel) model = new_model (16, 1);
     const DuSessionOptions options = { DU_BACKEND_CPU, DU_PRECISION_AUTO, 1, -1 };
     g_autoptr (DuSession) session = NULL;
@@ -379,7 +379,7 @@ test_no_memory (void)
     limit.rlim_cur = limit.rlim_max;
     g_assert_cmpint (setrlimit (RLIMIT_AS, &limit), ==, 0);
   }
-  g_printerr ("# %d of %d without memory\n", failed, MOST / 4);
+  g_printerr ("# without memory: %d times\n", failed);
   g_assert_cmpint (failed, >, 0);
 }
 
