@@ -26,7 +26,7 @@ seal (guint8 *file, gsize size)
   gsize header_size;
   guint8 *digits;
 
-  if (size < 8)
+  if (!file || size < 8)
     return;
   memcpy (&length, file, 8);
   length = GUINT64_FROM_LE (length);
