@@ -399,7 +399,7 @@ test_degrade (void)
   g_assert_true (g_file_set_contents (file, train, -1, NULL));
   result = run (NULL, "%s -o %s --epochs=2", arguments, whole);
   assert_code (result, EXIT_DONE);
-  assert_says (&result, "[h264=crf:40,gop:2: ");
+  assert_says (&result, " h264=crf:40,gop:2: ");
   csv = read_file (whole, "history.csv", NULL);
   g_assert_nonnull (strstr (csv, ",val_psnr_7x7_sigma1,val_psnr_blurred_7x7_sigma1,val_ssim_7x7_sigma1,"
                                 "val_ssim_blurred_7x7_sigma1,val_psnr_h264_crf_40_gop_2,"));

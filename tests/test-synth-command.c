@@ -172,6 +172,13 @@ test_pairs (void)
         g_error ("%s: byte %d is not that of kernel %d", item.name, i, item.kernel);
   }
   g_assert_cmphex (kernels, ==, 7);
+  /* Of a folder of pairs the sharp half is material; what is made within the material is none, and goes on. */
+  for (int i = 0; i < 2; i++) {
+    g_assert_cmpint (run ("synth --seed=7 --size=16x16 whole whole/sharp/small"), ==, EXIT_DONE);
+    g_assert_cmpuint (count_files ("whole/sharp/small/sharp"), ==, PICTURES);
+  }
+  g_autofree char *small = in_folder ("whole/sharp/small");
+  remove_tree (small);
   g_assert_cmpint (run ("synth --seed=7 in whole"), ==, EXIT_DONE);
   g_assert_cmpint (run ("synth --seed=6 in whole"), ==, EXIT_DATA);
   g_assert_cmpint (run ("synth --seed=7 --threads=1 in threads"), ==, EXIT_DONE);

@@ -215,8 +215,13 @@ read_checkpoint (const char *path, Checkpoint *checkpoint, GError **error)
   guint64 sizes[1 + CHECKPOINT_BLOCKS], left;
   guint8 sum[DIGEST_BYTES];
 
-  if (!g_file_get_contents (path, &data, &size, &cause))
-    return damaged (error, path, cause->message);
+  if (!g_file_get_contents (path, &data, &size, &cause)) {
+    if (g_error_matches (cause, G_FILE_ERROR, G_FILE_ERROR_IO)
+        || g_error_matches (cause, G_FILE_ERROR, G_FILE_ERROR_ISDIR))
+      return damaged (error, path, cause->message);
+    g_set_error (error, TRAIN_ERROR, EXIT_IO, "%s: cannot be read now: %s", path, cause->message);
+    return FALSE;
+  }
   if (size < HEAD_BYTES + DIGEST_BYTES || memcmp (data, MAGIC, MAGIC_BYTES))
     return damaged (error, path, "it does not begin like one");
   g_checksum_update (digest, (guint8 *) data, (gssize) (size - DIGEST_BYTES));

@@ -563,5 +563,10 @@ eval_streams (const Settings *settings, DuSession *session, GError **error)
           return FALSE;
   progress_end (&streams.progress);
   stream_report_print (&streams.report);
-  return !streams.output || stream_report_save (&streams.report, error);
+  if (!streams.output)
+    return TRUE;
+  if (!stream_report_save (&streams.report, error))
+    return FALSE;
+  eval_print_report (streams.output);
+  return TRUE;
 }

@@ -94,6 +94,14 @@ eval_tiles (const Settings *settings, DuDeblurrerOptions *options)
     options->overlap = (int) settings_integer (settings, "overlap");
 }
 
+void
+eval_print_report (const char *folder)
+{
+  g_autofree char *path = g_build_filename (folder, "report.html", NULL);
+
+  g_print ("report: %s\n", path);
+}
+
 /* ---- one picture --------------------------------------------------------------------------- */
 
 /* As EvaluatePredict. */
@@ -550,5 +558,7 @@ eval_command (int argc, char **argv, GError **error)
   evaluate_print (&eval.metrics, eval.synth.kernels);
   if (eval.output && (!write_csv (&eval, error) || !write_report (&eval, error)))
     return EXIT_IO;
+  if (eval.output)
+    eval_print_report (eval.output);
   return EXIT_DONE;
 }

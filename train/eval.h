@@ -8,6 +8,8 @@
 
 /* The tiles that --overlap asks for. */
 void eval_tiles (const Settings *settings, DuDeblurrerOptions *options);
+/* Says where the page is. */
+void eval_print_report (const char *folder);
 /* A field of a CSV file, quoted where it must be (RFC 4180). */
 void eval_append_field (GString *text, const char *field);
 

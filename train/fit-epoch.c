@@ -263,6 +263,7 @@ save_weights (Fit *fit, const EpochRecord *record, GError **error)
   return model && du_model_save (model, fit->weights_path, fit->plan.dtype, error);
 }
 
+/* A line that fits most terminals, and behind it, indented, what was measured. */
 static void
 print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
 {
@@ -274,26 +275,29 @@ print_epoch (const Fit *fit, const EpochRecord *record, gboolean best)
   g_string_append_printf (line, "epoch %u", fit->state.epoch + 1);
   if (fit->plan.epochs != G_MAXUINT)
     g_string_append_printf (line, "/%u", fit->plan.epochs);
-  g_string_append_printf (line,
-      "  step %.0f  lr %.2e  loss %.4g  train mse %.3e psnr %.2f mae %.4f ssim %.4f  val mse %.3e psnr %.2f "
-      "mae %.4f ssim %.4f ",
-      record->steps, record->rate, record->train_loss, record->train[METRIC_MSE], record->train[METRIC_PSNR],
-      record->train[METRIC_MAE], record->train[METRIC_SSIM], record->validation[METRIC_MSE],
-      record->validation[METRIC_PSNR], record->validation[METRIC_MAE], record->validation[METRIC_SSIM]);
+  g_string_append_printf (line, "  step %.0f  lr %.2e  loss %.4g  %s", record->steps, record->rate,
+      record->train_loss, duration);
+  fit_step_time (&fit->state, fit->state.history->len - 1, &step, &waiting);
+  if (best)
+    g_string_append (line, "  best");
+  if (step > 0)
+    g_string_append_printf (line, "\n  %.0f ms a step and %.1f of them waiting for pictures%s", 1000 * step,
+        1000 * waiting, waiting > 0.02 * step ? ": raise --loaders" : "");
+  for (int i = 0; i < 2; i++) {
+    const double *value = i ? record->validation : record->train;
+
+    g_string_append_printf (line, "\n  %s mse %.3e  psnr %.2f  mae %.4f  ssim %.4f", i ? "validation" : "training  ",
+        value[METRIC_MSE], value[METRIC_PSNR], value[METRIC_MAE], value[METRIC_SSIM]);
+  }
   for (guint k = 0; k < fit_n_conditions (&fit->plan); k++) {
     g_autofree char *name = fit_condition_name (&fit->plan, k, CONDITION_SHORT);
 
     if (isfinite (record->kernel_psnr[k]))
-      g_string_append_printf (line, " [%s: %.2f -> %.2f ssim %.4f -> %.4f]", name,
+      g_string_append_printf (line, "\n    %s: %.2f -> %.2f dB  ssim %.4f -> %.4f", name,
           record->kernel_psnr_blurred[k], record->kernel_psnr[k], record->kernel_ssim_blurred[k],
           record->kernel_ssim[k]);
   }
-  g_string_append_printf (line, "  %s", duration);
-  fit_step_time (&fit->state, fit->state.history->len - 1, &step, &waiting);
-  if (step > 0)
-    g_string_append_printf (line, ", %.0f ms a step and %.1f of them waiting for pictures%s", 1000 * step,
-        1000 * waiting, waiting > 0.02 * step ? " (raise --loaders)" : "");
-  g_print ("%s%s\n", line->str, best ? "  best" : "");
+  g_print ("%s\n", line->str);
 }
 
 /* Keras's callbacks, the history, the weights, a checkpoint and the page. */

@@ -95,14 +95,15 @@ loader_new (Dataset *dataset, const DatasetOrder *order, guint64 first, guint n,
   loader->first = first;
   loader->n = n;
   loader->batches = batches;
-  loader->n_threads = CLAMP (threads, 0, (int) MIN (batches, 256));
-  loader->n_slots = loader->n_threads + 2; /* one is the caller's, one waits, the others are being filled */
+  threads = CLAMP (threads, 0, (int) MIN (batches, 256));
+  loader->n_slots = threads + 2; /* one is the caller's, one waits, the others are being filled */
   loader->slots = g_new0 (Slot, loader->n_slots);
   g_mutex_init (&loader->lock);
   g_cond_init (&loader->changed);
-  loader->threads = g_new (GThread *, MAX (loader->n_threads, 1));
-  for (int i = 0; i < loader->n_threads; i++)
-    loader->threads[i] = g_thread_new ("loader", work, loader);
+  loader->threads = g_new (GThread *, MAX (threads, 1));
+  /* Where the system gives no more threads those that there are do all of it, or, without any, the caller's. */
+  for (int i = 0; i < threads && (loader->threads[i] = g_thread_try_new ("loader", work, loader, NULL)); i++)
+    loader->n_threads++;
   return loader;
 }
 

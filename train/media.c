@@ -162,7 +162,7 @@ gboolean
 media_decode_all (char *const *files, const MediaOptions *options, int threads, guint max_bad, MediaFunc func,
     gpointer data, gboolean *bad, GError **error)
 {
-  guint n = g_strv_length ((char **) files), n_threads, n_bad = 0;
+  guint n = g_strv_length ((char **) files), n_threads, started = 0, n_bad = 0;
   Work w = { files, n, options, func, data };
   g_autofree GThread **pool = NULL;
 
@@ -172,9 +172,11 @@ media_decode_all (char *const *files, const MediaOptions *options, int threads, 
   w.reasons = g_new0 (char *, MAX (n, 1));
   g_mutex_init (&w.lock);
   pool = g_new (GThread *, MAX (n_threads, 1));
-  for (guint i = 0; i < n_threads; i++)
-    pool[i] = g_thread_new ("decode", work, &w);
-  for (guint i = 0; i < n_threads; i++)
+  for (guint i = 0; i < n_threads && (pool[i] = g_thread_try_new ("decode", work, &w, NULL)); i++)
+    started++;
+  if (!started) /* the system gives no threads */
+    work (&w);
+  for (guint i = 0; i < started; i++)
     g_thread_join (pool[i]);
   g_mutex_clear (&w.lock);
   for (guint i = 0; i < n; i++) {
