@@ -4,6 +4,8 @@
 # builds in BUILD-FOLDER (build-gpu) with CUDA switched on, writes ARCHIVE (deblurunet-gpu.tar.gz in that folder,
 # below 40 MB) and has check-bundle.sh look at it. On the other machine:
 # tar xf deblurunet-gpu.tar.gz && sh deblurunet-gpu/run.sh
+# DEBLURUNET_BUNDLE_WEIGHTS=0 in the environment leaves the weights out, half of it, for a machine that has these sources:
+# there DEBLURUNET_WEIGHTS=.../plugin/weights/deblurunet.safetensors tells run.sh where they are.
 #
 # SPDX-License-Identifier: LGPL-2.1-or-later
 set -eu
@@ -29,7 +31,7 @@ strip --strip-unneeded -o "$bundle/lib/libdeblurunet-cuda.so" "$module"
 cp tests/gpu/run.sh tests/gpu/torch-gpu.py "$bundle"
 cp tests/oracle/unet.py "$bundle/oracle"
 cp tests/data/network.ini tests/data/network.f32 "$bundle/data"
-cp plugin/weights/deblurunet.safetensors "$bundle"
+[ "${DEBLURUNET_BUNDLE_WEIGHTS:-1}" = 0 ] || cp plugin/weights/deblurunet.safetensors "$bundle"
 git describe --always --dirty >"$bundle/version" 2>/dev/null || echo unknown >"$bundle/version"
 
 # What they link, but for glibc, which must be the machine's, and for CUDA.
