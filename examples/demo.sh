@@ -10,6 +10,8 @@ set -eu
 root=$(cd "$(dirname "$0")/.." && pwd)
 out=$root/demo-out
 absolute () { case $1 in /*) echo "$1" ;; *) echo "$PWD/$1" ;; esac; }
+# Without the extension of the name, if it has one: "../clip" and "a.b/clip" have none.
+stem () { case ${1##*/} in ?*.*) echo "${1%.*}" ;; *) echo "$1" ;; esac; }
 fail () { echo "demo: $1" >&2; exit 2; }
 
 truth=
@@ -20,13 +22,13 @@ case $# in
     ;;
   1 | 2)
     [ -f "$1" ] || fail "there is no file $1"
-    input=$(absolute "$1") output=$(absolute "${2:-${1%.*}-deblurred.mp4}")
+    input=$(absolute "$1") output=$(absolute "${2:-$(stem "$1")-deblurred.mp4}")
     [ -d "$(dirname "$output")" ] || fail "there is no folder $(dirname "$output")"
     if [ -e "$output" ] && [ "$input" -ef "$output" ]; then fail "the output would overwrite the input $input"; fi
     ;;
   *) fail "usage: sh examples/demo.sh [INPUT [OUTPUT]]" ;;
 esac
-side=${output%.*}-before-after
+side=$(stem "$output")-before-after
 
 sh "$root/tests/setup.sh" demo
 build=$root/build-demo
