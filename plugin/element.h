@@ -82,6 +82,6 @@ void gst_deblurunet_flow_class_init (GstDeblurunetClass *klass);
  * takes no more, those that are left are dropped. */
 GstFlowReturn gst_deblurunet_hand_on (GstDeblurunet *self, guint left);
 /* Whether the frame is handed on as it is. */
-gboolean gst_deblurunet_needs_no_work (GstDeblurunet *self, GstBuffer *input);
+gboolean gst_deblurunet_needs_no_work (GstDeblurunet *self);
 
 #endif

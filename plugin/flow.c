@@ -134,9 +134,9 @@ before_transform (GstBaseTransform *transform, GstBuffer *buffer)
 }
 
 gboolean
-gst_deblurunet_needs_no_work (GstDeblurunet *self, GstBuffer *input)
+gst_deblurunet_needs_no_work (GstDeblurunet *self)
 {
-  return self->late || self->strength == 0 || GST_BUFFER_FLAG_IS_SET (input, GST_BUFFER_FLAG_GAP);
+  return self->late || self->strength == 0;
 }
 
 /* Whether a frame comes too late, and what becomes of it then: TRUE, it is dropped; self->late, it is handed on
@@ -229,7 +229,7 @@ begin_frame (GstDeblurunet *self, GstBuffer *input)
   job->out_info = GST_VIDEO_FILTER (self)->out_info;
   job->caps = self->caps;
   job->memory = self->memory;
-  job->deblur = !gst_deblurunet_needs_no_work (self, job->input);
+  job->deblur = !gst_deblurunet_needs_no_work (self);
   job->late = self->late;
   job->session = du_session_ref (self->session);
   job->options = self->options;

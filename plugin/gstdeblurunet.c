@@ -6,7 +6,7 @@
  * Cuts each frame into tiles of 256 by 448 pixels (height by width), runs a U-Net over them, blends the
  * tiles, and adds what the network corrects, times #GstDeblurunet:strength, to the frame's own samples.
  * Alpha, timestamps, flags and metas stay as they are; the caps' own colour matrix, range and chroma siting
- * are used. Buffers with the GAP flag pass through.
+ * are used. Buffers with the GAP flag are deblurred like others: videorate marks the frames that it repeats so.
  *
  * Interlaced frames (interlace-mode interleaved or mixed) are deblurred field by field, each field being a
  * picture of half the height; interlace-mode alternate and fields are refused.
@@ -286,4 +286,5 @@ gst_deblurunet_init (GstDeblurunet *self)
   gst_deblurunet_settings_init (&self->settings);
   self->queue = gst_deblurunet_queue_new ();
   g_rw_lock_init (&self->negotiation);
+  gst_base_transform_set_gap_aware (GST_BASE_TRANSFORM (self), TRUE); /* a repeated frame's result is repeated, too */
 }

@@ -170,7 +170,7 @@ prepare_output_buffer (GstBaseTransform *transform, GstBuffer *input, GstBuffer 
   GstDeblurunet *self = GST_DEBLURUNET (transform);
   GstFlowReturn flow;
 
-  if (gst_deblurunet_needs_no_work (self, input) && !gst_deblurunet_is_wide (self)
+  if (gst_deblurunet_needs_no_work (self) && !gst_deblurunet_is_wide (self)
       && (self->video_meta || !gst_buffer_get_video_meta (input))) {
     *output = input;
     return GST_FLOW_OK;

@@ -197,7 +197,7 @@ gst_deblurunet_install_properties (GObjectClass *klass)
           GST_TYPE_DEBLURUNET_ON_GPU_ERROR, GST_DEBLURUNET_ON_GPU_ERROR_CPU, playing));
   g_object_class_install_property (klass, PROP_STATS,
       g_param_spec_boxed ("stats", "Statistics",
-          "Since the start: frames (deblurred), passed-through (strength 0, GAP or on-late), late (too late "
+          "Since the start: frames (deblurred), passed-through (strength 0 or on-late), late (too late "
           "to be shown), dropped (of these), tiles-per-frame, tile-width, tile-height, tiles-per-second; "
           "gather-ms, network-ms and scatter-ms of the last frame and their averages (gather-mean-ms, ...); what runs: backend, device, precision, note (why "
           "no better choice was taken), weights (path of the file in use), weights-name and weights-version "

@@ -6,7 +6,7 @@
  *   sizes: 1..67, slivers, primes, tile + 1, huge      test-element.c (sizes), sizes
  *   strides, offsets, padded pools, several memories,
  *     read-only, too small, of no size, metas, times    buffers
- *   GAP, strength=0                                     test-element.c (pass-through)
+ *   GAP, strength=0                                     test-element.c (gap, pass-through)
  *   caps, segment, gap, EOS with or without frames      buffers; with frames in flight: live (order)
  *   flushes and seeks in storms, resolution changes     life (flushes), scenarios (seeks, resolutions)
  *   N frames in, N out, in order; errors on their way   live (order, in-flight, error-in-flight, flow-returns)
