@@ -54,12 +54,19 @@ metadata_structure (DuModel *model)
   return structure;
 }
 
+/* The path as UTF-8, which a GstStructure insists on; g_free. */
+static char *
+weights_path (DuModel *model)
+{
+  return du_model_path (model) ? g_filename_display_name (du_model_path (model)) : NULL;
+}
+
 /* What the weights are called: by their metadata, else by their file; g_free. */
 static char *
 weights_name (DuModel *model)
 {
   const char *name = du_model_metadata (model, "name");
-  g_autofree char *file = du_model_path (model) ? g_path_get_basename (du_model_path (model)) : NULL;
+  g_autofree char *path = weights_path (model), *file = path ? g_path_get_basename (path) : NULL;
 
   if (!name && file && g_str_has_suffix (file, ".safetensors"))
     file[strlen (file) - strlen (".safetensors")] = '\0';
@@ -101,7 +108,7 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
   if (session) {
     DuModel *model = du_session_model (session);
     g_autoptr (GstStructure) metadata = metadata_structure (model);
-    g_autofree char *name = weights_name (model), *version = weights_version (model);
+    g_autofree char *path = weights_path (model), *name = weights_name (model), *version = weights_version (model);
 
     /* clang-format off */
     gst_structure_set (structure,
@@ -109,7 +116,7 @@ gst_deblurunet_stats_to_structure (const GstDeblurunetStats *stats, DuSession *s
         "device", G_TYPE_STRING, du_session_device (session),
         "precision", G_TYPE_STRING, du_session_precision (session),
         "note", G_TYPE_STRING, du_session_note (session),
-        "weights", G_TYPE_STRING, du_model_path (model),
+        "weights", G_TYPE_STRING, path,
         "weights-name", G_TYPE_STRING, name,
         "weights-version", G_TYPE_STRING, version,
         "metadata", GST_TYPE_STRUCTURE, metadata, NULL);

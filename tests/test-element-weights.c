@@ -223,6 +223,30 @@ test_names (void)
   g_assert_cmpint (g_chdir (here), ==, 0);
 }
 
+/* A file system's names need not be UTF-8, what goes over the bus and into structures is. */
+static void
+test_foreign_names (void)
+{
+  g_autofree char *data = NULL, *good = NULL, *missing = element_path ("miss\xe9.safetensors");
+  g_autoptr (GstStructure) stats = NULL;
+  Element element;
+  gsize size;
+
+  g_assert_true (g_file_get_contents (plus, &data, &size, NULL));
+  good = element_file ("nam\xe9.safetensors", data, size);
+  element_init (&element, missing);
+  g_assert_false (starts (&element));
+  element_assert_message (&element, GST_MESSAGE_ERROR, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_NOT_FOUND,
+      "miss\xef\xbf\xbd.safetensors");
+  gst_element_set_state (element.element, GST_STATE_NULL);
+  g_object_set (element.element, "weights", good, NULL);
+  element_play (&element, CAPS);
+  g_assert_cmpint (push_gray (&element), ==, GRAY + 20);
+  g_object_get (element.element, "stats", &stats, NULL);
+  g_assert_nonnull (strstr (gst_structure_get_string (stats, "weights"), "nam\xef\xbf\xbd.safetensors"));
+  element_clear (&element);
+}
+
 /* While frames flow: a good file is used from the next frame on, of another width too; a bad one, whatever is
  * bad of it, gives a warning, and the one before stays. No frame is lost. */
 static void
@@ -317,6 +341,7 @@ main (int argc, char **argv)
   g_test_add_func ("/element/weights/default", test_default);
   g_test_add_func ("/element/weights/all-zero", test_all_zero);
   g_test_add_func ("/element/weights/names", test_names);
+  g_test_add_func ("/element/weights/foreign-names", test_foreign_names);
   g_test_add_data_func ("/element/weights/swap", files, test_swap);
   g_test_add_func ("/element/weights/replaced", test_replaced);
   result = element_tests_run ();
