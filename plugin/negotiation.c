@@ -146,6 +146,16 @@ propose_allocation (GstBaseTransform *transform, GstQuery *decided, GstQuery *qu
   return TRUE;
 }
 
+/* Of what downstream understands, that which elements before us may leave to it: subtitles that the sink draws stay out
+ * of the network. Not cropping, for our frames are no larger than the caps say. */
+static gboolean
+filter_meta (GstBaseTransform *transform, GstQuery *query, GType api, const GstStructure *parameters)
+{
+  (void) query;
+  (void) parameters;
+  return api != GST_VIDEO_CROP_META_API_TYPE && !gst_deblurunet_is_wide (GST_DEBLURUNET (transform));
+}
+
 static gboolean
 decide_allocation (GstBaseTransform *transform, GstQuery *query)
 {
@@ -200,6 +210,7 @@ gst_deblurunet_negotiation_class_init (GstDeblurunetClass *klass)
   transform_class->transform_caps = transform_caps;
   transform_class->accept_caps = accept_caps;
   transform_class->propose_allocation = propose_allocation;
+  transform_class->filter_meta = filter_meta;
   transform_class->decide_allocation = decide_allocation;
   transform_class->prepare_output_buffer = prepare_output_buffer;
   transform_class->transform_meta = transform_meta;

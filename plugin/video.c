@@ -138,10 +138,19 @@ memory_suffices (const GstVideoFrame *frame, const GstVideoInfo *info)
   return TRUE;
 }
 
+/* Asked first, because GStreamer takes it for a programmer's error where it is not so. */
+static gboolean
+meta_suits (const GstVideoMeta *meta, const GstVideoInfo *info)
+{
+  return !meta
+         || (meta->format == GST_VIDEO_INFO_FORMAT (info) && meta->width >= (guint) GST_VIDEO_INFO_WIDTH (info)
+             && meta->height >= (guint) GST_VIDEO_INFO_HEIGHT (info));
+}
+
 static gboolean
 map_frame (GstVideoFrame *frame, const GstVideoInfo *info, GstBuffer *buffer, guint flags)
 {
-  if (!gst_video_frame_map (frame, info, buffer, flags))
+  if (!meta_suits (gst_buffer_get_video_meta (buffer), info) || !gst_video_frame_map (frame, info, buffer, flags))
     return FALSE;
   frame->info.width = GST_VIDEO_INFO_WIDTH (info);
   frame->info.height = GST_VIDEO_INFO_HEIGHT (info);

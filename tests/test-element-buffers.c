@@ -292,6 +292,59 @@ test_too_small (void)
   test_frame_clear (&frame);
 }
 
+/* A GstVideoMeta of another format than the caps', whose planes and pixels are others, or of a smaller frame. */
+static void
+test_other_format (void)
+{
+  static const GstVideoFormat formats[]
+      = { GST_VIDEO_FORMAT_GRAY8, GST_VIDEO_FORMAT_NV12, GST_VIDEO_FORMAT_RGB, GST_VIDEO_FORMAT_I420 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (formats); i++) {
+    guint less = formats[i] == GST_VIDEO_FORMAT_I420 ? 2 : 0;
+    GstBuffer *buffer = gst_buffer_new_allocate (NULL, 4096, NULL);
+    Element element;
+
+    gst_buffer_memset (buffer, 0, 0, -1);
+    gst_buffer_add_video_meta (buffer, GST_VIDEO_FRAME_FLAG_NONE, formats[i], info.width - less, info.height);
+    element_init (&element, identity);
+    element_play (&element, CAPS);
+    g_assert_cmpint (gst_harness_push (element.harness, buffer), ==, GST_FLOW_ERROR);
+    element_assert_message (&element, GST_MESSAGE_ERROR, GST_STREAM_ERROR, GST_STREAM_ERROR_FORMAT, "I420");
+    element_clear (&element);
+  }
+}
+
+/* What downstream does with a frame's metas, elements before may leave to it: subtitles to be drawn by the sink stay
+ * out of the network. But for cropping: our frames are no larger than the caps say, and for two pictures side by side. */
+static void
+test_proposed_metas (void)
+{
+  for (int wide = 0; wide < 2; wide++) {
+    GstCaps *caps = gst_caps_from_string (CAPS);
+    GstQuery *query = gst_query_new_allocation (caps, FALSE);
+    guint index;
+    Element element;
+
+    element_init (&element, identity);
+    if (wide)
+      gst_util_set_object_arg (G_OBJECT (element.element), "compare", "side-by-side");
+    element_play (&element, NULL);
+    gst_harness_add_propose_allocation_meta (element.harness, GST_VIDEO_META_API_TYPE, NULL);
+    gst_harness_add_propose_allocation_meta (element.harness, GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, NULL);
+    gst_harness_add_propose_allocation_meta (element.harness, GST_VIDEO_CROP_META_API_TYPE, NULL);
+    gst_harness_set_src_caps (element.harness, gst_caps_ref (caps));
+    g_assert_cmpint (gst_harness_push (element.harness, random_buffer (1)), ==, GST_FLOW_OK);
+    g_assert_true (gst_pad_peer_query (element.harness->srcpad, query));
+    g_assert_cmpint (
+        gst_query_find_allocation_meta (query, GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, &index), ==, !wide);
+    g_assert_false (gst_query_find_allocation_meta (query, GST_VIDEO_CROP_META_API_TYPE, &index));
+    g_assert_true (gst_query_find_allocation_meta (query, GST_VIDEO_META_API_TYPE, &index));
+    gst_query_unref (query);
+    gst_caps_unref (caps);
+    element_clear (&element);
+  }
+}
+
 static void
 configure (GstBufferPool *pool, GstCaps *caps)
 {
@@ -502,6 +555,8 @@ main (int argc, char **argv)
   g_test_add_func ("/element/layouts", test_layouts);
   g_test_add_func ("/element/plain-memories", test_plain_memories);
   g_test_add_func ("/element/too-small", test_too_small);
+  g_test_add_func ("/element/other-format", test_other_format);
+  g_test_add_func ("/element/proposed-metas", test_proposed_metas);
   g_test_add_func ("/element/padded-pools", test_padded_pools);
   g_test_add_func ("/element/caps-changes", test_caps_changes);
   g_test_add_func ("/element/segments", test_segments);
