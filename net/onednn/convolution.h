@@ -51,7 +51,7 @@ typedef struct
   /* DU_CONV_FORWARD: destination = ReLU (sum * destination + conv + bias) * scale + shift. */
   gboolean sum, bias, relu, affine;
   gboolean changing; /* the weights are packed for each run: training */
-  gboolean library; /* by the library, though another way be quicker: what benchmarks and tests compare with */
+  gboolean library; /* by the library, though another way be quicker: benchmarks and tests compare with it */
 } DuConvShape;
 
 /* One convolution prepared; owns its packed weights. */

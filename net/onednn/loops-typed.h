@@ -57,7 +57,8 @@ NAME (beats) (float value, float best)
 }
 
 static inline void
-NAME (pool_pixel) (const T *restrict top, const T *restrict bottom, T *restrict output, int channels, int count)
+NAME (pool_pixel) (const T *restrict top, const T *restrict bottom, T *restrict output, int channels,
+    int count)
 {
   for (int c = 0; c < count; c++) {
     float best = LOAD (top[c]);

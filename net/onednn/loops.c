@@ -167,6 +167,7 @@ add_picture (const float *restrict picture, float *restrict values, gsize count)
 #define LOAD(x) du_bf16_to_float (x)
 #define ROUND(x) du_bf16_from_float (x)
 #define WIDEN(from) ((Vector) (__builtin_convertvector(*(const Halves *) (from), Words) << 16))
-#define WIDEN_HALF(from) ((HalfVector) (__builtin_convertvector(*(const HalfHalves *) (from), HalfWords) << 16))
+#define WIDEN_HALF(from)                                                                                     \
+  ((HalfVector) (__builtin_convertvector(*(const HalfHalves *) (from), HalfWords) << 16))
 #define NAME(name) name##_bf16
 #include "loops-typed.h"

@@ -33,9 +33,9 @@ struct _DuOp
   DuOpShape shape;
   DuExtent extent; /* of the output */
   gsize elements;  /* of the output */
-  /* One of each for each source; data and weights in training only. Where a convolution cannot read two sources
-   * there are two in f32, the second of which adds to the first. In bf16 they are joined in working memory for
-   * one: a rounded partial sum would tip ReLUs, and that is not faster.
+  /* One of each for each source; data and weights in training only. Where a convolution cannot read two
+   * sources there are two in f32, the second of which adds to the first. In bf16 they are joined in working
+   * memory for one: a rounded partial sum would tip ReLUs, and that is not faster.
    * An up-conv is a 1x1 convolution to four times the channels, with the parameters of output pixel (a, b)
    * at channel (2a + b) * channels_out. */
   DuConv *forward[SOURCES], *data[SOURCES], *weights[SOURCES];

@@ -1,6 +1,6 @@
 /* Included by winograd.c once for each instruction set and type: NAME (), TARGET, VECTOR of LANES floats, OP
- * (name) its operations, EACH (X) for the ROWS of tiles whose sums fill the registers, T the activations' type in
- * memory, VALUE (T) -> float, GET (const T *) -> VECTOR, PUT (T *, VECTOR).
+ * (name) its operations, EACH (X) for the ROWS of tiles whose sums fill the registers, T the activations'
+ * type in memory, VALUE (T) -> float, GET (const T *) -> VECTOR, PUT (T *, VECTOR).
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 

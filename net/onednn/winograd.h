@@ -2,8 +2,8 @@
  * it for AVX-512 alone, in float32, in layouts that are not ours, and from version 3 on not for x86 at all.
  *
  * A. Lavin, S. Gray, "Fast algorithms for convolutional neural networks", CVPR 2016. In float32 the error is
- * about twice that of the direct sum (see winograd.c for the points). Activations in bf16 are widened and summed
- * in float32, which is as exact as the direct sum.
+ * about twice that of the direct sum (see winograd.c for the points). Activations in bf16 are widened and
+ * summed in float32, which is as exact as the direct sum.
  *
  * SPDX-License-Identifier: LGPL-2.1-or-later */
 #ifndef DU_ONEDNN_WINOGRAD_H
