@@ -28,10 +28,13 @@ def main():
     Gst.init(None)
     if len(sys.argv) not in (3, 4):
         sys.exit("usage: deblur.py INPUT OUTPUT.mkv [WEIGHTS]")
-    pipeline = Gst.parse_launch(
-        "filesrc name=source ! decodebin ! videoconvert ! deblurunet name=deblur ! videoconvert "
-        "! avenc_ffv1 ! matroskamux ! filesink name=sink"
-    )
+    try:
+        pipeline = Gst.parse_launch(
+            "filesrc name=source ! decodebin ! videoconvert ! deblurunet name=deblur ! videoconvert "
+            "! avenc_ffv1 ! matroskamux ! filesink name=sink"
+        )
+    except GLib.Error as error:  # an element is not installed
+        sys.exit(f"deblur.py: {error.message}")
     pipeline.get_by_name("source").set_property("location", sys.argv[1])
     pipeline.get_by_name("sink").set_property("location", sys.argv[2])
     deblur = pipeline.get_by_name("deblur")

@@ -129,7 +129,7 @@ gst_deblurunet_install_properties (GObjectClass *klass)
   g_object_class_install_property (klass, PROP_WEIGHTS,
       g_param_spec_string ("weights", "Weights file",
           "Path of a safetensors file from deblurunet-train; NULL = the installed default; a bare word, one of "
-          "the others that are installed (clean, small). A new path takes effect at the next frame; if that "
+          "the others that are installed (clean, small, tiny). A new path takes effect at the next frame; if that "
           "file is bad, a warning is posted and the old weights stay",
           NULL, playing));
   g_object_class_install_property (klass, PROP_BACKEND,

@@ -31,6 +31,7 @@ test_presets (void)
     double strength;
   } wanted[] = {
     { "fast", "small", "balanced", 32, "auto", 1 },
+    { "live", "tiny", "balanced", 32, "auto", 1 },
     { "quality", "mine", "fixed", 128, "f32", 1 },
     { "gentle", "mine", "balanced", 77, "bf16", 0.5 }, /* leaves the others as they are */
   };
