@@ -499,6 +499,7 @@ test_usage (void)
 {
   g_autofree char *out = folder ("usage"), *other = folder ("usage-other");
   g_auto (Result) first = run (NULL, "fit %s -o %s " SHORT, pairs, out);
+  g_auto (Result) astray = run (NULL, "fit %s -o %s --resume", pairs, other);
   static const struct
   {
     const char *arguments;
@@ -508,7 +509,6 @@ test_usage (void)
     { "fit", EXIT_USAGE, "-o" },
     { "fit -o NEW", EXIT_USAGE, "no data" },
     { "fit DATA -o DONE", EXIT_USAGE, "--resume" },
-    { "fit DATA -o NEW --resume", EXIT_WEIGHTS, "checkpoint" },
     { "fit -o DONE --resume --batch=3", EXIT_USAGE, "--batch=3" },
     { "fit -o DONE --resume --init=DONE/weights.safetensors", EXIT_USAGE, "--init" },
     { "fit -o DONE --resume --epochs=3", EXIT_DONE, "best epoch" },
@@ -547,6 +547,9 @@ test_usage (void)
   };
 
   assert_code (first, EXIT_DONE);
+  assert_code (astray, EXIT_WEIGHTS);
+  assert_says (&astray, "holds no checkpoint");
+  g_assert_false (g_file_test (other, G_FILE_TEST_EXISTS));
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++) {
     g_autoptr (GString) arguments = g_string_new (cases[i].arguments);
     g_auto (Result) result = { 0 };

@@ -215,9 +215,12 @@ prepare (Fit *fit, GError **error)
   g_autofree float *parameters = NULL;
   g_autofree char *stored = NULL;
 
-  fit->lock = folder_lock (fit->folder, error);
-  if (fit->lock < 0)
-    return FALSE;
+  /* A folder that is not there has nothing to go on with, and is not made: the load says so. */
+  if (!resume || g_file_test (fit->folder, G_FILE_TEST_EXISTS)) {
+    fit->lock = folder_lock (fit->folder, error);
+    if (fit->lock < 0)
+      return FALSE;
+  }
   if (resume) {
     if (settings_paths (fit->settings, "init")[0]) {
       g_set_error (error, TRAIN_ERROR, EXIT_USAGE, "--init and --resume exclude each other: leave one out");
